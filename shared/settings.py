@@ -1,0 +1,165 @@
+"""The settings of both services: read once, every fault reported together, unknown names refused.
+
+Nothing else reads the environment.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from shared.engines import ENGINES
+from shared.pace import CLOUD, ONE_MACHINE, Pace
+
+PREFIX = "CUTOUT_"
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the text names each and what was expected."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator decides. Every field is ``CUTOUT_`` and its name in the environment."""
+
+    store: Path  #: folder of the object store
+    queue: Path  #: file of the embedded queue
+    engine: str = "auto"
+    checkpoint: Path | None = None
+    secret_key: bytes = field(default=b"", repr=False)
+    admin_key: str | None = field(default=None, repr=False)
+    cors_origins: tuple[str, ...] = ()
+    public_url: str | None = None
+    retention_days: int = 400
+    slots: int = 1
+    push_audience: str | None = None
+    push_email: str | None = None
+    revision: str = "development"
+
+    @property
+    def retention(self) -> timedelta:
+        """How long a job's pictures are kept."""
+        return timedelta(days=self.retention_days)
+
+    @property
+    def is_one_machine(self) -> bool:
+        """Whether store and queue live on this machine's disk."""
+        return True
+
+    @property
+    def pace(self) -> Pace:
+        """How fast beats, sweeps and publications follow each other."""
+        return ONE_MACHINE if self.is_one_machine else CLOUD
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings from an environment.
+
+        Raises
+        ------
+        SettingsError
+            With every fault found, not only the first.
+        """
+        given = {k.removeprefix(PREFIX).lower(): v for k, v in environ.items() if k.startswith(PREFIX) and v}
+        faults = [
+            f"{PREFIX}{name.upper()} is not a setting; there are: {_names()}"
+            for name in given.keys() - _READERS
+        ]
+        values: dict[str, Any] = {}
+        for name, text in given.items():
+            if name in _READERS:
+                try:
+                    values[name] = _READERS[name](text)
+                except ValueError as error:
+                    # A value may be a secret: say what was expected, not what was found.
+                    faults.append(f"{PREFIX}{name.upper()}: {error}")
+        faults += [
+            f"{PREFIX}{n.upper()} is not set; expected {_EXPECTED[n]}"
+            for n in _EXPECTED.keys() - given.keys()
+        ]
+        if faults:
+            raise SettingsError(sorted(faults))
+        return cls(**values)
+
+
+_EXPECTED = {
+    "store": "file:///folder",
+    "queue": "sqlite:///file",
+    "secret_key": "at least 32 characters, the same for every instance",
+}
+
+
+def _path(scheme: str) -> Callable[[str], Path]:
+    def read(text: str) -> Path:
+        url = urlsplit(text)
+        if url.scheme != scheme or url.netloc or not url.path.startswith("/") or url.path == "/":
+            raise ValueError(f"expected {scheme}:///absolute/path")
+        return Path(unquote(url.path))
+
+    return read
+
+
+def _engine(text: str) -> str:
+    if text != "auto" and text not in ENGINES:
+        raise ValueError(f"expected auto or one of: {', '.join(ENGINES)}")
+    return text
+
+
+def _secret(text: str) -> bytes:
+    if len(text) < 32:  # noqa: PLR2004 - the one place that knows; 128 bits in hex
+        raise ValueError("expected at least 32 characters")
+    return text.encode()
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for origin in origins:
+        if not re.fullmatch(r"https?://[\w.*-]+(:\d+)?", origin):
+            raise ValueError(
+                f"expected origins such as https://shop.example or https://*.example, got {origin}"
+            )
+    return origins
+
+
+def _url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.netloc or url.query or url.fragment:
+        raise ValueError("expected an absolute http(s) URL without a query")
+    return text.rstrip("/")
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "store": _path("file"),
+    "queue": _path("sqlite"),
+    "engine": _engine,
+    "checkpoint": Path,
+    "secret_key": _secret,
+    "admin_key": str,
+    "cors_origins": _origins,
+    "public_url": _url,
+    "retention_days": _whole_number(1, 36_500),
+    "slots": _whole_number(1, 64),
+    "push_audience": str,
+    "push_email": str,
+    "revision": str,
+}
+
+
+def _names() -> str:
+    return ", ".join(f"{PREFIX}{name.upper()}" for name in _READERS)

@@ -1,0 +1,110 @@
+"""An order is read whole: every fault is named by its field, and nothing is ignored."""
+
+import pytest
+
+from shared.errors import (
+    DuplicateEffectError,
+    EngineUnavailableError,
+    InvalidValueError,
+    ServiceError,
+    UnknownEffectError,
+    UnknownFieldError,
+)
+from shared.orders import read_order
+from shared.recipes import EffectRequest, Recipe
+
+
+def form(**fields: str):
+    return read_order(fields, is_form=True)
+
+
+def test_an_empty_form_asks_for_the_cut_out() -> None:
+    assert form().recipe == Recipe()
+    assert form(effects="").recipe.effects == (EffectRequest(name="color"),)
+
+
+def test_an_alias_becomes_the_canonical_name_with_its_defaults() -> None:
+    """Field report 18: one catalogue with aliases."""
+    (effect,) = form(effects=" bw ").recipe.effects
+    assert effect.name == "enhancedblackwhite"
+    assert effect.parameters["contrast"] == 1.12
+
+
+def test_a_recipe_sets_parameters_and_fields_stand_beside_it() -> None:
+    recipe = '{"effects": [{"name": "bw", "grain": 0}, "color"], "format": "webp"}'
+    order = form(recipe=recipe, max_side="1200", metadata='{"order": 7}')
+    assert [e.name for e in order.recipe.effects] == ["enhancedblackwhite", "color"]
+    assert order.recipe.effects[0].parameters["grain"] == 0
+    assert (order.recipe.format, order.recipe.max_side, order.metadata) == ("webp", 1200, {"order": 7})
+
+
+@pytest.mark.parametrize("is_form", [True, False])
+def test_what_is_stored_reads_back_the_same(is_form: bool) -> None:
+    recipe = read_order({"effects": "bw,color", "crop": "subject"}, is_form=is_form).recipe
+    assert Recipe.from_document(recipe.document()) == recipe
+    assert Recipe.from_document({**recipe.document(), "of_a_later_version": 1}) == recipe
+
+
+REFUSED = [
+    ({"effects": "sepia"}, UnknownEffectError, "effects"),
+    ({"effects": "color,cutout"}, DuplicateEffectError, "effects"),
+    (
+        {"recipe": '{"effects": [{"name": "bw", "contrast": 9}]}'},
+        InvalidValueError,
+        "effects.enhancedblackwhite.contrast",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "bw", "contrast": true}]}'},
+        InvalidValueError,
+        "effects.enhancedblackwhite.contrast",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "color", "contrast": 1}]}'},
+        UnknownFieldError,
+        "effects.color.contrast",
+    ),
+    ({"recipe": '{"effects": [7]}'}, UnknownEffectError, "effects"),
+    ({"recipe": '{"effects": {"color": 1}}'}, InvalidValueError, "effects"),
+    ({"recipe": "{"}, InvalidValueError, "recipe"),
+    ({"recipe": "[" * 60_000}, InvalidValueError, "recipe"),
+    ({"recipe": '{"format": "png"}', "format": "webp"}, InvalidValueError, "format"),
+    ({"colour": "red"}, UnknownFieldError, "colour"),
+    ({"webhook_url": "https://shop.example"}, UnknownFieldError, "webhook_url"),
+    ({"format": "gif"}, InvalidValueError, "format"),
+    ({"format": "jpeg"}, InvalidValueError, "background"),
+    ({"background": "red"}, InvalidValueError, "background"),
+    ({"background": "#12345"}, InvalidValueError, "background"),
+    ({"crop": "tight"}, InvalidValueError, "crop"),
+    ({"margin": "0.6"}, InvalidValueError, "margin"),
+    ({"margin": "nan"}, InvalidValueError, "margin"),
+    ({"max_side": "63"}, InvalidValueError, "max_side"),
+    ({"max_side": "100.5"}, InvalidValueError, "max_side"),
+    ({"max_side": "inf"}, InvalidValueError, "max_side"),
+    ({"print_width_mm": "200"}, InvalidValueError, "print_width_mm"),
+    ({"print_width_mm": "0", "print_height_mm": "100"}, InvalidValueError, "print_width_mm"),
+    ({"metadata": "[1]"}, InvalidValueError, "metadata"),
+    ({"metadata": '{"a": NaN}'}, InvalidValueError, "metadata"),
+    ({"metadata": '{"a": "' + "x" * 2048 + '"}'}, InvalidValueError, "metadata"),
+    ({"engine": "magic"}, EngineUnavailableError, "engine"),
+]
+
+
+@pytest.mark.parametrize(("fields", "error", "field"), REFUSED, ids=[str(r[0])[:50] for r in REFUSED])
+def test_what_cannot_be_done_is_refused_by_field(fields, error, field) -> None:
+    """Field report 19: parameters silently ignored."""
+    with pytest.raises(ServiceError) as caught:
+        form(**fields)
+    assert type(caught.value) is error
+    assert [fault.field for fault in caught.value.faults] == [field]
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    with pytest.raises(UnknownEffectError) as caught:
+        form(effects="sepia,bw", margin="2", colour="red")
+    assert [fault.field for fault in caught.value.faults] == ["effects", "margin", "colour"]
+
+
+def test_json_numbers_must_be_numbers() -> None:
+    with pytest.raises(InvalidValueError):
+        read_order({"margin": "0.1"}, is_form=False)
+    assert read_order({"margin": 0.1}, is_form=False).recipe.margin == 0.1
