@@ -1,0 +1,165 @@
+"""Files that are whole and durable before they have a name, and folders that come and go around them.
+
+A draft is written, stamped and synced under a name that nobody looks at; its mtime is then its generation.
+A killed writer leaves a draft behind at most, and drafts are swept by their age.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from shared.errors import StoreUnavailableError
+
+#: What the kernel says where an object is meant and a folder, or nothing, is found.
+ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class Drafts:
+    """The folder of temporary files, on the same file system as the objects."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def draft(self, data: bytes | Path, stamp_ns: Callable[[], int]) -> Iterator[tuple[Path, os.stat_result]]:
+        """Lend a durable file of these bytes; its own name is gone afterwards, whatever happens."""
+        path = self.folder / secrets.token_hex(16)
+        try:
+            yield path, _fill(path, data, stamp_ns)
+        finally:
+            with suppress(OSError):  # what is left is swept later
+                path.unlink()
+
+    def sweep(self, older_than: timedelta) -> int:
+        """Remove what killed writers left; return how many files that were."""
+        # A linked photo brings an old mtime; only the ctime says when the draft was made.
+        limit_ns = time.time_ns() - older_than // timedelta(microseconds=1) * 1000
+        removed = 0
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):
+                if path.lstat().st_ctime_ns <= limit_ns:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+
+def _fill(path: Path, data: bytes | Path, stamp_ns: Callable[[], int]) -> os.stat_result:
+    if isinstance(data, Path) and _is_linked(data, path):
+        with path.open("rb") as file:
+            return _seal(file.fileno(), stamp_ns())
+    with path.open("xb") as file:
+        if isinstance(data, Path):
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+        else:
+            file.write(data)
+        file.flush()
+        return _seal(file.fileno(), stamp_ns())
+
+
+def _is_linked(source: Path, path: Path) -> bool:
+    """Link a draft to a finished file, unless that would stamp somebody else's object too."""
+    try:
+        path.hardlink_to(source)
+    except OSError:  # another file system, not our file, too many links: copying always works
+        return False
+    found = path.lstat()
+    # A third link is an object made from the same file, or one in the making: its stamp must stay.
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 2:  # noqa: PLR2004 -- the source and the draft
+        return True
+    path.unlink()
+    return False
+
+
+def _seal(descriptor: int, stamp_ns: int) -> os.stat_result:
+    os.utime(descriptor, ns=(stamp_ns, stamp_ns))
+    os.fsync(descriptor)
+    found = os.fstat(descriptor)
+    if found.st_mtime_ns != stamp_ns:
+        raise StoreUnavailableError(
+            "The store's file system rounds times, so versions cannot be told apart; "
+            "move the data folder to one that keeps nanoseconds (ext4, xfs, btrfs, tmpfs)."
+        )
+    return found
+
+
+def make_folders(root: Path, folder: Path, changed: set[Path]) -> None:
+    """Make the folders from a root down to one, and add those that have a new entry to a set."""
+    for each in [*reversed(folder.relative_to(root).parents), folder.relative_to(root)][1:]:
+        with suppress(FileExistsError):
+            (root / each).mkdir()
+            changed.add((root / each).parent)
+
+
+def prune_folders(root: Path, folder: Path) -> None:
+    """Remove folders that have become empty, but neither the root nor what lies right in it."""
+    with suppress(OSError):  # not empty, or somebody else is at it
+        while root not in (folder, folder.parent):
+            with suppress(FileNotFoundError):
+                folder.rmdir()
+            folder = folder.parent
+
+
+def sync_folder(root: Path, folder: Path) -> None:
+    """Make a folder's entries durable; where it was pruned meanwhile, the fact that it is gone."""
+    while True:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            if folder == root:
+                raise
+            folder = folder.parent
+        else:
+            break
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[os.stat_result]:
+    """Keep others from replacing or deleting a file, by a lock on the very version that is there."""
+    while True:
+        with path.open("rb", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            current = path.lstat()
+            if os.path.samestat(current, os.fstat(file.fileno())):  # else it changed hands while we waited
+                yield current
+                return
+
+
+def walk(root: Path, prefix: str) -> dict[str, os.stat_result]:
+    """Return the files whose names under a root start with a prefix; what vanishes is passed over."""
+    found: dict[str, os.stat_result] = {}
+    pending = [prefix[: prefix.rfind("/") + 1]]
+    base = os.fspath(root)
+    while pending:
+        folder = pending.pop()
+        for entry in _entries(f"{base}/{folder}"):
+            name = folder + entry.name
+            if entry.name.startswith(".") or not name.startswith(prefix):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(f"{name}/")
+                continue
+            with suppress(*ABSENT):
+                result = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(result.st_mode):
+                    found[name] = result
+    return found
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except ABSENT:
+        return []

@@ -1,0 +1,205 @@
+"""Every object store is seen whole and at once, in order, by its own time, under names that all keep."""
+
+import io
+from datetime import UTC, timedelta
+
+import pytest
+
+from tests.contracts.stores import at_once, names
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_a_stream_is_seekable_and_closes(store) -> None:
+    store.create("a", b"0123456789")
+    with store.open("a") as stream:
+        assert stream.seekable()
+        assert stream.read(3) == b"012"
+        assert stream.seek(-2, io.SEEK_END) == 8
+        assert stream.read() == b"89"
+        stream.seek(4)
+        assert stream.read(1) == b"4"
+    assert stream.closed
+
+
+def test_a_stream_keeps_its_version_whatever_happens_to_the_object(store) -> None:
+    first = store.create("a/b", b"old" * 100_000)
+    with store.open("a/b") as stream:
+        stream.read(1)
+        second = store.replace("a/b", b"new", generation=first.generation)
+        with store.open("a/b") as newer:
+            store.delete("a/b", generation=second.generation)
+            store.create("a/b", b"newest")
+            assert newer.read() == b"new"
+        assert stream.read() == (b"old" * 100_000)[1:]
+
+
+def test_readers_see_one_version_whole_while_it_is_replaced(store) -> None:
+    generation = store.create("a", b"0" * 1000).generation
+    sizes = {generation: 1000}
+    seen = []
+
+    def write_or_read(number: int) -> None:
+        if number:
+            seen.extend(store.read("a") for _ in range(200))
+            return
+        current = generation
+        for turn in range(1, 50):
+            current = store.replace("a", b"%d" % (turn % 10) * (1000 + turn), generation=current).generation
+            sizes[current] = 1000 + turn
+
+    at_once(3, write_or_read)
+    assert {(len(set(blob.data)), len(blob.data) - sizes[blob.stat.generation]) for blob in seen} == {(1, 0)}
+    assert all(blob.stat.size == len(blob.data) for blob in seen)
+
+
+# --- listing --------------------------------------------------------------------------------------
+
+
+LISTED = [
+    "dead/1",
+    "jobs/job_a/accepted.json",
+    "jobs/job_a/e0/claims/1.json",
+    "jobs/job_a/e0/terminal.json",
+    "jobs/job_ab/accepted.json",
+    "open/job_a.e0",
+    "open/job_a.e1",
+    "open/job_ab.e0",
+    "open/job_b.e0",
+    "z",
+]
+PREFIXES = [
+    "jobs/",
+    "jobs",
+    "job",
+    "jobs/job_a",
+    "jobs/job_a/",
+    "jobs/job_a/e0/c",
+    "jobs/job_a/accepted.json",
+    "open/job_a",
+    "open/job_a.",
+    "open/job_a.e0",
+    "open/job_a.e0/",
+    "z",
+    "z/",
+    "y",
+    "none/at/all/",
+]
+
+
+@pytest.mark.parametrize("prefix", ["", *PREFIXES])
+def test_a_listing_is_every_name_with_the_prefix_in_order(store, prefix) -> None:
+    for name in reversed(LISTED):
+        store.create(name, name.encode())
+    assert names(store, prefix) == [name for name in sorted(LISTED) if name.startswith(prefix)]
+
+
+def test_a_listing_is_ordered_as_strings_are_not_as_folders_are(store) -> None:
+    created = ["a/z", "a-b", "a.b", "a0", "ab/c", "A/b", "ä", "é/x"]
+    for name in created:
+        store.create(name, b"")
+    assert names(store) == sorted(created)
+
+
+def test_a_listing_knows_every_write_that_was_answered(store) -> None:
+    for number in range(10):
+        created = store.create(f"a/{number}/b", b"")
+        (listed,) = store.list(f"a/{number}/").objects
+        assert listed.generation == created.generation
+        replaced = store.replace(created.name, b"two", generation=created.generation)
+        (listed,) = store.list(f"a/{number}/").objects
+        assert (listed.generation, listed.size) == (replaced.generation, 3)
+        store.delete(created.name)
+        assert names(store, f"a/{number}") == []
+
+
+def test_a_listing_misses_nothing_that_is_there_throughout(store) -> None:
+    kept = [f"a/keep{number}" for number in range(5)]
+    generations = {name: store.create(name, b"").generation for name in kept}
+
+    def write_or_list(number: int) -> None:
+        for turn in range(40):
+            if number == 0:
+                store.create(f"a/other{turn}", b"")
+            elif number == 1:
+                for name in kept[:2]:
+                    generations[name] = store.replace(name, b"", generation=generations[name]).generation
+            else:
+                assert set(kept) <= set(names(store, "a/"))
+
+    at_once(4, write_or_list)
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def test_times_are_utc_and_an_answer_is_not_older_than_what_it_tells_of(store) -> None:
+    created = store.create("a", b"")
+    listing = store.list("")
+    stats = [created, store.stat("a"), store.read("a").stat, *listing.objects]
+    stats.append(store.replace("a", b"", generation=created.generation))
+    assert {stat.updated.tzinfo for stat in stats} | {stat.now.tzinfo for stat in stats} == {UTC}
+    assert listing.now.tzinfo is UTC
+    assert all(stat.now >= stat.updated for stat in stats)
+    assert all(timedelta(0) <= stat.age < timedelta(minutes=1) for stat in stats)
+    assert [stat.now for stat in listing.objects] == [listing.now]
+
+
+def test_an_object_ages_with_the_stores_time_and_a_replace_makes_it_young(subject) -> None:
+    created = subject.store.create("a", b"")
+    subject.time.by += timedelta(minutes=10)
+    (listed,) = subject.store.list("a").objects
+    for stat in (subject.store.stat("a"), subject.store.read("a").stat, listed):
+        assert timedelta(minutes=10) <= stat.age < timedelta(minutes=11)
+        assert stat.updated == created.updated
+    replaced = subject.store.replace("a", b"", generation=created.generation)
+    assert replaced.age < timedelta(minutes=1)
+    assert timedelta(minutes=10) <= replaced.updated - created.updated < timedelta(minutes=11)
+    assert subject.store.stat("a").updated == replaced.updated
+
+
+# --- names and the rest ---------------------------------------------------------------------------
+
+
+BAD_NAMES = ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/.", ".hidden", "a/.tmp/b", "a\\b"]
+BAD_NAMES += ["a\0b", "a\nb", "x" * 256, "/".join(["x" * 250] * 5), "ä" * 128, "\ud800"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: ascii(name)[:20])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store, name: store.read(name),
+        lambda store, name: store.open(name),
+        lambda store, name: store.stat(name),
+        lambda store, name: store.create(name, b""),
+        lambda store, name: store.replace(name, b"", generation=1),
+        lambda store, name: store.delete(name),
+        lambda store, name: store.list(f"{name}/x"),
+    ],
+    ids=["read", "open", "stat", "create", "replace", "delete", "list"],
+)
+def test_a_name_that_no_store_could_keep_is_refused(store, call, name) -> None:
+    with pytest.raises(ValueError, match=r"cannot name an object|surrogates not allowed"):
+        call(store, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 255, "/".join(["x" * 203] * 5) + "/1234", "ä ö?*:<>|&%2F", "a...", "~"]
+)
+def test_any_other_name_is_taken(store, name) -> None:
+    assert len(name.encode()) <= 1024
+    store.create(name, b"here")
+    assert store.read(name).data == b"here"
+    assert names(store, name) == [name]
+
+
+def test_a_download_url_is_signed_or_absent(store) -> None:
+    store.create("a", b"")
+    url = store.download_url("a", filename="a.png", content_type="image/png", lifetime=timedelta(minutes=1))
+    assert url is None or url.startswith("https://")
+
+
+def test_a_store_that_answers_a_ping_is_not_changed_by_it(store) -> None:
+    store.ping()
+    assert names(store) == []
