@@ -86,9 +86,6 @@ class _Faults:
             raise self.found[0][0]("; ".join(fault.detail for fault in faults), faults=faults)
 
 
-# --- shapes -------------------------------------------------------------------------------------
-
-
 def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Read a form's text as JSON would have it; what cannot be read stays text, for its reader to refuse."""
     typed = dict(fields)
@@ -139,8 +136,6 @@ def _check_together(values: Mapping[str, Any], given: Mapping[str, Any], faults:
         with faults.of("background"):
             raise InvalidValueError("jpeg has no transparency; give a background colour, #rrggbb")
 
-
-# --- values -------------------------------------------------------------------------------------
 
 _Reader = Callable[[str, Any, _Faults], Any]
 

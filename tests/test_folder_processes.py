@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -132,19 +133,19 @@ for i in range(60):
 def test_a_reader_never_sees_a_torn_replace_of_another_process(store, root) -> None:
     generation = store.create("a", b"0" * 300_000).generation
     body = f"""
-generation = {generation}
-for i in range(100):
-    generation = store.replace("a", b"%d" % (i % 10) * (300_000 + i), generation=generation).generation
+generation, size = {generation}, 300_000
+while True:
+    size += 1
+    generation = store.replace("a", b"%d" % (size % 10) * size, generation=generation).generation
 """
+    seen = {}
     with processes(root, 1, body) as (writer,):
-        seen = {}
-        while writer.poll() is None:
+        while len(seen) < 50:
             blob = store.read("a")
             assert blob.stat.size == len(blob.data) == blob.data.count(blob.data[:1])
             assert seen.setdefault(blob.stat.generation, len(blob.data)) == len(blob.data)
-        assert writer.returncode == 0
-    assert len(seen) > 1
-    assert store.stat("a").size == 300_099
+            assert writer.poll() is None
+    assert list(seen.values()) == sorted(seen.values())
 
 
 # --- sudden death ---------------------------------------------------------------------------------
@@ -164,7 +165,8 @@ while True:
     source.write_bytes(sealed(200_000))
     print(store.create(f"{number}/file/{i}", source).name, flush=True)
     beat = store.stat("beat")
-    store.replace("beat", sealed(100_000), generation=beat.generation)
+    with suppress(GenerationMismatchError):
+        store.replace("beat", sealed(100_000), generation=beat.generation)
     store.create(f"{number}/gone/{i}", sealed(10))
     store.delete(f"{number}/gone/{i}")
     print(f"-{number}/gone/{i}", flush=True)
@@ -190,12 +192,11 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_torn_and_loses_nothing(sto
         assert {answer for answer in answers if not answer.startswith("-")} <= set(listed)
         assert not {answer[1:] for answer in answers if answer.startswith("-")} & set(listed)
         assert all(is_whole(store.read(name).data) for name in listed)
-        for name in listed:
-            if name != "beat":
-                store.delete(name)
+        for writer in {name.split("/")[0] for name in listed} - {"beat"}:
+            shutil.rmtree(root / writer)  # faster than deletes
     assert names(store) == ["beat"]
+    left = drafts(root)
     beat = store.stat("beat")
     assert store.replace("beat", b"", generation=beat.generation).size == 0
-    left = len(drafts(root))
-    assert store.sweep_temporary(timedelta(0)) == left > 0
+    assert store.sweep_temporary(timedelta(0)) == len(left)
     assert drafts(root) == []

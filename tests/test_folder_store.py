@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import NameTakenError, NoSuchObjectError, StoreFullError, StoreUnavailableError
+from shared.folder_files import sync_folder
 from shared.folder_store import FolderStore, translate
 from shared.memory_store import MemoryStore
 from tests.contracts.stores import names
@@ -162,6 +163,21 @@ def test_what_killed_writers_left_is_no_object_and_in_nobodys_way(store, root) -
 
 
 # --- folders and links ----------------------------------------------------------------------------
+
+
+def test_a_clock_that_stands_still_makes_new_generations_all_the_same(root) -> None:
+    store = FolderStore(root, clock_ns=lambda: 1_700_000_000_000_000_000)
+    generations = [store.create("a", b"").generation]
+    for _ in range(3):
+        generations.append(store.replace("a", b"", generation=generations[-1]).generation)
+    assert generations == sorted(set(generations))
+
+
+def test_a_folder_that_was_pruned_is_synced_by_the_one_above_it(root) -> None:
+    (root / "kept").mkdir(parents=True)
+    sync_folder(root, root / "kept" / "pruned" / "too")
+    with pytest.raises(FileNotFoundError):
+        sync_folder(root / "gone", root / "gone" / "too")
 
 
 def test_folders_that_vanish_under_creators_and_walkers_are_no_error(store, root) -> None:

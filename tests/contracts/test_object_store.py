@@ -131,7 +131,10 @@ def test_a_host_whose_clock_is_set_back_repeats_no_generation(subject) -> None:
     subject.time.by -= timedelta(hours=1)
     second = subject.store.replace("a", b"", generation=first.generation)
     assert second.generation != first.generation
-    assert subject.store.stat("a").age >= timedelta(0)
+    listing = subject.store.list("")
+    for stat in (second, subject.store.stat("a"), subject.store.read("a").stat, *listing.objects):
+        assert stat.age >= timedelta(0)
+        assert stat.updated <= listing.now
 
 
 def test_a_replace_and_a_delete_that_race_have_one_winner(store) -> None:

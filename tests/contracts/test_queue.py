@@ -1,0 +1,164 @@
+"""Every queue delivers what it took, at least once, and keeps the rules of a push subscription."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from tests.contracts.queues import RESET, QueueUnderTest, memory, sqlite, subscription
+
+ADAPTERS = {
+    "memory": memory,
+    "sqlite": sqlite,
+}
+
+
+@pytest.fixture(params=ADAPTERS)
+def under_test(request, tmp_path) -> Iterator[QueueUnderTest]:
+    with ADAPTERS[request.param](tmp_path) as adapter:
+        yield adapter
+
+
+def drain(under_test: QueueUnderTest) -> None:
+    under_test.run_until(lambda: under_test.backlog() == 0)
+
+
+def skip_if_it_differs(under_test: QueueUnderTest, promise: str) -> None:
+    if promise in under_test.differs:
+        pytest.skip(f"this adapter is known to differ: {promise}")
+
+
+def test_a_message_arrives_with_its_data_and_attributes(under_test) -> None:
+    under_test.subscribe(subscription())
+    message_id = under_test.queue.publish("jobs", b"\x00 \xff", {"job": "7", "name": "Müller"})
+    drain(under_test)
+    (push,) = under_test.receiver.pushes
+    assert (push.data, dict(push.attributes)) == (b"\x00 \xff", {"job": "7", "name": "Müller"})
+    assert (push.message_id, push.attempt) == (message_id, 1)
+    assert push.subscription.endswith("/subscriptions/jobs")
+
+
+def test_a_queue_that_is_there_answers_a_ping(under_test) -> None:
+    under_test.subscribe(subscription())
+    under_test.queue.ping()
+
+
+def test_two_hundred_messages_all_arrive_under_different_ids(under_test) -> None:
+    under_test.subscribe(subscription(max_in_flight=8))
+    published = {under_test.queue.publish("jobs", str(n).encode()) for n in range(200)}
+    drain(under_test)
+    assert len(published) == 200
+    assert {push.message_id for push in under_test.receiver.pushes} == published
+    assert {push.data for push in under_test.receiver.pushes} == {str(n).encode() for n in range(200)}
+
+
+@pytest.mark.parametrize("status", [102, 200, 201, 202, 204])
+def test_what_acknowledges_ends_the_delivery_for_good(under_test, status) -> None:
+    skip_if_it_differs(under_test, f"{status} acknowledges")
+    under_test.subscribe(subscription())
+    under_test.receiver.script[b"x"] = [status]
+    under_test.queue.publish("jobs", b"x")
+    drain(under_test)
+    assert len(under_test.receiver.pushes) == 1
+
+
+@pytest.mark.parametrize("status", [203, 206, 302, 400, 404, 429, 500, 503, RESET])
+def test_what_refuses_brings_it_back_and_is_counted(under_test, status) -> None:
+    skip_if_it_differs(under_test, f"{status} refuses")
+    under_test.subscribe(subscription())
+    under_test.receiver.script[b"x"] = [status, status]
+    message_id = under_test.queue.publish("jobs", b"x", {"a": "b"})
+    drain(under_test)
+    pushes = under_test.receiver.pushes
+    assert [push.attempt for push in pushes] == [1, 2, 3]
+    assert {push.message_id for push in pushes} == {message_id}
+    assert all((push.data, dict(push.attributes)) == (b"x", {"a": "b"}) for push in pushes)
+
+
+def test_the_wait_grows_from_the_least_to_the_greatest(under_test) -> None:
+    under_test.subscribe(subscription(min_backoff_s=0.02, max_backoff_s=0.16, max_attempts=99))
+    under_test.receiver.script[b"x"] = [503] * 7
+    under_test.queue.publish("jobs", b"x")
+    drain(under_test)
+    waits_s = [later - sooner for sooner, later in pairwise(under_test.receiver.arrived_s)]
+    least_s = [0.02, 0.04, 0.08, 0.08, 0.08, 0.08, 0.08]
+    assert len(waits_s) == 7
+    # A push takes time to arrive, and so moves both ends of a wait by a little.
+    assert all(wait >= least - 0.01 for wait, least in zip(waits_s, least_s, strict=True)), waits_s
+    assert max(waits_s) <= 0.16 + 0.5
+
+
+def test_without_dead_letters_a_message_is_tried_for_ever(under_test) -> None:
+    under_test.subscribe(subscription(max_attempts=5))
+    under_test.receiver.script[b"x"] = [503] * 8
+    under_test.queue.publish("jobs", b"x")
+    drain(under_test)
+    assert len(under_test.receiver.pushes) == 9
+
+
+def test_after_the_last_attempt_a_message_is_a_dead_letter(under_test) -> None:
+    under_test.subscribe(subscription(dead_letter_topic="dead"), subscription("dead-letters", "dead"))
+    under_test.receiver.script[b"x"] = [503] * 5
+    under_test.queue.publish("jobs", b"x", {"job": "7"})
+    drain(under_test)
+    assert len(under_test.receiver.of("jobs")) == 5
+    (letter,) = under_test.receiver.of("dead-letters")
+    assert (letter.data, letter.attempt, letter.attributes["job"]) == (b"x", 1, "7")
+    assert letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+    assert letter.attributes["CloudPubSubDeadLetterSourceSubscription"] == "jobs"
+    assert letter.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"]
+    assert letter.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"]
+
+
+def test_a_message_acknowledged_at_the_last_attempt_is_no_dead_letter(under_test) -> None:
+    under_test.subscribe(subscription(dead_letter_topic="dead"), subscription("dead-letters", "dead"))
+    under_test.receiver.script[b"x"] = [503] * 4
+    under_test.queue.publish("jobs", b"x")
+    drain(under_test)
+    assert under_test.receiver.of("dead-letters") == []
+
+
+def test_topics_do_not_mix(under_test) -> None:
+    under_test.subscribe(subscription(), subscription("events", "events"))
+    for n in range(5):
+        under_test.queue.publish("jobs", b"job%d" % n)
+        under_test.queue.publish("events", b"event%d" % n)
+    drain(under_test)
+    assert {p.data for p in under_test.receiver.of("jobs")} == {b"job%d" % n for n in range(5)}
+    assert {p.data for p in under_test.receiver.of("events")} == {b"event%d" % n for n in range(5)}
+
+
+def test_each_subscription_of_a_topic_gets_and_refuses_for_itself(under_test) -> None:
+    under_test.subscribe(subscription(), subscription("audit"))
+    under_test.receiver.script[b"x"] = [503]
+    under_test.queue.publish("jobs", b"x")
+    drain(under_test)
+    counts = Counter(push.subscription.rsplit("/", 1)[1] for push in under_test.receiver.pushes)
+    assert sorted(counts) == ["audit", "jobs"]
+    assert sorted(counts.values()) == [1, 2]
+
+
+def test_no_more_are_in_flight_than_allowed(under_test) -> None:
+    skip_if_it_differs(under_test, "max_in_flight")
+    under_test.subscribe(subscription(max_in_flight=2))
+    under_test.receiver.takes_s = 0.03
+    for n in range(8):
+        under_test.queue.publish("jobs", b"%d" % n)
+    drain(under_test)
+    assert under_test.receiver.most_at_once == 2
+    assert len(under_test.receiver.pushes) == 8
+
+
+def test_a_backlog_of_refused_messages_does_not_starve_a_new_one(under_test) -> None:
+    under_test.subscribe(subscription(max_in_flight=1, max_attempts=99))
+    for n in range(20):
+        under_test.receiver.script[b"%d" % n] = [503] * 10
+        under_test.queue.publish("jobs", b"%d" % n)
+    under_test.run_until(lambda: len(under_test.receiver.pushes) > 40)
+    under_test.queue.publish("jobs", b"new")
+    under_test.run_until(lambda: any(push.data == b"new" for push in under_test.receiver.pushes))
+    most = max(push.attempt or math.inf for push in under_test.receiver.pushes)
+    assert most <= 10, "the others had their tenth attempt before the new one had its first"
+    drain(under_test)
