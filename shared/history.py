@@ -1,0 +1,171 @@
+"""What has happened to a job, told by which of its records exist.  No input or output.
+
+Ages come from the store's own times alone: neither a record's text nor two hosts' clocks decide
+whether a claim is alive.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Self
+
+from shared.errors import (
+    InternalError,
+    JobTimeoutError,
+    OutOfMemoryError,
+    PermanentError,
+    PoisonError,
+)
+from shared.pace import COUNTED_CLAIMS, Pace
+from shared.ports import Listing, Stat
+
+_RECORD = re.compile(
+    r"e(?P<epoch>\d+)/(?:(?P<single>opened|terminal|announced)\.json"
+    r"|published/(?P<publication>\d+)\.json"
+    r"|claims/(?P<claim>\d+)\.(?P<part>json|beat|released\.json))"
+)
+
+
+class Release(Enum):
+    """Why a worker that lives gave its claim back."""
+
+    STORAGE = "storage"
+    QUEUE = "queue"
+    SHUTDOWN = "shutdown"
+    BUG = "bug"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
+
+
+#: Releases that count towards giving up, and how the job fails if they are the last word.
+COUNTED: Mapping[str, type[PermanentError]] = {
+    Release.BUG.value: InternalError,
+    Release.TIMEOUT.value: JobTimeoutError,
+    Release.OUT_OF_MEMORY.value: OutOfMemoryError,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaimTrace:
+    """The traces that one attempt has left."""
+
+    number: int
+    claimed: Stat | None = None
+    beat: Stat | None = None
+    released: Stat | None = None
+
+    def is_live(self, now: datetime, pace: Pace) -> bool:
+        """Whether the attempt may still be at work."""
+        signs = [stat.updated for stat in (self.claimed, self.beat) if stat]
+        return self.released is None and now - max(signs) < pace.dead_after
+
+
+@dataclass(slots=True, kw_only=True)
+class EpochTrace:
+    """The records of one epoch."""
+
+    number: int
+    opened: Stat | None = None
+    terminal: Stat | None = None
+    announced: Stat | None = None
+    published: dict[int, Stat] = field(default_factory=dict)
+    claims: dict[int, ClaimTrace] = field(default_factory=dict)
+
+    @property
+    def attempts(self) -> int:
+        """Number of the last claim."""
+        return max(self.claims, default=0)
+
+    @property
+    def last_claim(self) -> ClaimTrace | None:
+        """The newest claim."""
+        return self.claims.get(self.attempts)
+
+    def add(self, match: re.Match[str], stat: Stat) -> None:
+        """Take one record into account."""
+        if match["single"]:
+            setattr(self, match["single"], stat)
+        elif match["publication"]:
+            self.published[int(match["publication"])] = stat
+        else:
+            number = int(match["claim"])
+            claim = self.claims.setdefault(number, ClaimTrace(number=number))
+            setattr(claim, {"json": "claimed", "beat": "beat"}.get(match["part"], "released"), stat)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Everything the listing of a job's records says."""
+
+    job_id: str
+    now: datetime  #: the store's time of the listing
+    accepted: Stat | None
+    epochs: Mapping[int, EpochTrace]
+
+    @classmethod
+    def from_listing(cls, job_id: str, listing: Listing) -> Self:
+        """Read the listing of a job's prefix; objects nobody knows are passed over."""
+        prefix = f"jobs/{job_id}/"
+        accepted: Stat | None = None
+        epochs: dict[int, EpochTrace] = {}
+        for stat in listing.objects:
+            rest = stat.name.removeprefix(prefix)
+            if rest == "accepted.json":
+                accepted = stat
+                epochs.setdefault(0, EpochTrace(number=0))
+            elif match := _RECORD.fullmatch(rest):
+                number = int(match["epoch"])
+                epochs.setdefault(number, EpochTrace(number=number)).add(match, stat)
+        return cls(job_id=job_id, now=listing.now, accepted=accepted, epochs=epochs)
+
+    def epoch(self, number: int) -> EpochTrace | None:
+        """Return an epoch that has been opened, or ``None``."""
+        trace = self.epochs.get(number)
+        if self.accepted is None or trace is None or (number > 0 and trace.opened is None):
+            return None
+        return trace
+
+    @property
+    def newest(self) -> EpochTrace:
+        """The epoch that was opened last; only for a job that has been accepted."""
+        return max((e for n in self.epochs if (e := self.epoch(n))), key=lambda e: e.number)
+
+    def before(self, epoch: EpochTrace) -> EpochTrace:
+        """The epoch that was opened before another."""
+        return max(
+            (e for n in self.epochs if n < epoch.number and (e := self.epoch(n))), key=lambda e: e.number
+        )
+
+    def began(self, epoch: EpochTrace) -> datetime:
+        """When an epoch's first record was written, by the store's clock."""
+        first = self.accepted if epoch.number == 0 else epoch.opened
+        if first is None:
+            raise InternalError(f"{self.job_id} has no epoch {epoch.number}")
+        return first.updated
+
+
+def give_up(
+    claims: Iterable[ClaimTrace], reasons: Mapping[int, str], now: datetime, pace: Pace
+) -> type[PermanentError] | None:
+    """Return how a job fails whose attempts are used up, or ``None`` while one is left.
+
+    Parameters
+    ----------
+    claims
+        Every claim of the epoch.
+    reasons
+        Why each released claim was released, by number.
+    now, pace
+        The store's time, and after how long a silent claim is dead.
+    """
+    claims = list(claims)
+    last = max((c.number for c in claims), default=0)
+    # A claim that another one has followed was dead once; should it beat again, it still counts.
+    ended = [c for c in claims if c.number < last or not c.is_live(now, pace)]
+    counted = [reasons.get(c.number) for c in ended if c.released is None or reasons.get(c.number) in COUNTED]
+    if len(counted) < COUNTED_CLAIMS:
+        return None
+    spoken = [reason for reason in counted if reason is not None]
+    return COUNTED[spoken[-1]] if spoken else PoisonError

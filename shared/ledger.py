@@ -1,0 +1,208 @@
+"""The ledger: accepts, publishes, claims, beats and releases jobs over an object store and a queue.
+
+Everything is a record that is created once, so that each step may be repeated by anyone, and of any
+number of hands that try the same step one wins.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from shared import messages, records
+from shared.errors import (
+    GenerationMismatchError,
+    IdempotencyKeyReusedError,
+    JobBusyError,
+    NameTakenError,
+    NoSuchObjectError,
+    QueueUnavailableError,
+    StoreUnavailableError,
+    TransientError,
+)
+from shared.history import Release
+from shared.jobs import Claim, ClaimInDoubtError, Standing
+from shared.pace import COMMIT_WITHIN
+from shared.ports import Clock, Queue, Stat
+from shared.reading import Reader
+from shared.records import Accepted
+
+log = logging.getLogger(__name__)
+
+_PUBLISH_WITHIN = timedelta(seconds=2)
+_MARK_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger(Reader):
+    """The records of all jobs, and what may be done to them."""
+
+    queue: Queue
+    clock: Clock
+    monotonic: Callable[[], float] = time.monotonic
+
+    # --- accepting and publishing ---------------------------------------------------------------
+
+    def accept(self, job_id: str, accepted: Accepted, photo: Path) -> bool:
+        """Store a photo and promise its job; return whether the promise is a new one.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError
+            If the job exists with another request's digest.
+        """
+        began = self.monotonic()
+        stored = self._store_photo(accepted, photo)
+        self.mark(job_id, 0)
+        self._require_young(began)
+        pinned = replace(accepted, photo=replace(accepted.photo, generation=stored.generation))
+        try:
+            records.write_once(self.store, records.accepted_name(job_id), pinned.document())
+        except NameTakenError:
+            self.store.delete(accepted.photo.name)
+            return self.agree(job_id, accepted.request_digest)
+        return True
+
+    def _store_photo(self, accepted: Accepted, photo: Path) -> Stat:
+        name = accepted.photo.name
+        try:
+            return self.store.create(name, photo, content_type=accepted.photo.content_type)
+        except NameTakenError:
+            # The name is random and ours: this is our own write, whose answer was lost.
+            stored = self.store.stat(name)
+            if stored.size != accepted.photo.bytes:
+                raise StoreUnavailableError("The photo was not stored whole.") from None
+            return stored
+
+    def agree(self, job_id: str, request_digest: str) -> bool:
+        """Return ``False`` if a job was promised for the same request already.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError
+            If it was promised for another one.
+        NoSuchObjectError
+            If it was not promised.
+        """
+        if self.accepted(job_id).request_digest != request_digest:
+            raise IdempotencyKeyReusedError(
+                "The key was used for another photo or another recipe; use a new key."
+            )
+        return False
+
+    def mark(self, job_id: str, epoch: int) -> None:
+        """Create an epoch's marker, or make one that was left behind young again."""
+        name = records.marker_name(job_id, epoch)
+        for _ in range(_MARK_TRIES):
+            try:
+                self.store.create(name, b"{}")
+            except NameTakenError:
+                if self._is_young(name):
+                    return
+            else:
+                return
+        raise StoreUnavailableError("The same job is being accepted and removed at once; try again.")
+
+    def open(self, job_id: str, epoch: int, document: Mapping[str, Any]) -> None:
+        """Open the next epoch of a job, unless somebody else has."""
+        began = self.monotonic()
+        self.mark(job_id, epoch)
+        self._require_young(began)
+        with contextlib.suppress(NameTakenError):
+            records.write_once(self.store, records.epoch_name(job_id, epoch, "opened.json"), document)
+
+    def _require_young(self, began: float) -> None:
+        if self.monotonic() - began > COMMIT_WITHIN.total_seconds():
+            # The sweep may be about to remove the marker: a promise without one could be lost.
+            raise StoreUnavailableError("Storage took too long.")
+
+    def _is_young(self, name: str) -> bool:
+        """Whether a marker that exists will outlive the commit that it stands for."""
+        try:
+            stat = self.store.stat(name)
+            if stat.age >= COMMIT_WITHIN:
+                self.store.replace(name, b"{}", generation=stat.generation)
+        except (GenerationMismatchError, NoSuchObjectError):
+            return False
+        return True
+
+    def publish(
+        self, job_id: str, epoch: int, number: int, *, by: str, traceparent: str | None = None
+    ) -> bool:
+        """Hand an epoch's message to the queue and record it; a failure is the sweep's to mend."""
+        message = messages.JobMessage(job_id=job_id, epoch=epoch, traceparent=traceparent)
+        try:
+            message_id = self.queue.publish(messages.JOBS, messages.encode(message), within=_PUBLISH_WITHIN)
+            document = {"at": self.clock().isoformat(), "by": by, "message_id": message_id}
+            records.write_once(
+                self.store, records.epoch_name(job_id, epoch, f"published/{number}.json"), document
+            )
+        except (QueueUnavailableError, StoreUnavailableError, NameTakenError) as error:
+            log.warning("job.publish_failed", extra={"job_id": job_id, "epoch": epoch, "reason": repr(error)})
+            return False
+        return True
+
+    # --- claiming -------------------------------------------------------------------------------
+
+    def claim(self, standing: Standing, by: Mapping[str, Any]) -> Claim:
+        """Take an epoch that is free; creating the record is the mutual exclusion.
+
+        Raises
+        ------
+        JobBusyError
+            If another attempt was faster.
+        ClaimInDoubtError
+            If storage did not say whether the claim was written.
+        """
+        claim = Claim(
+            job_id=standing.history.job_id,
+            epoch=standing.epoch,
+            number=standing.trace.attempts + 1,
+            token=records.new_token(),
+        )
+        document = {"at": self.clock().isoformat(), **by}
+        try:
+            records.write_once(self.store, claim.name("json"), document, token=claim.token)
+        except NameTakenError as error:
+            raise JobBusyError("Another attempt has just claimed the job.") from error
+        except TransientError as error:
+            raise ClaimInDoubtError(claim) from error
+        return claim
+
+    def is_claimed(self, claim: Claim) -> bool:
+        """Whether a claim whose writing was in doubt was written after all, and by us."""
+        return records.is_ours(self.store, claim.name("json"), claim.token)
+
+    def beat(self, claim: Claim) -> Claim:
+        """Show that an attempt lives; only the attempt itself may call this."""
+        data = json.dumps({"at": self.clock().isoformat()}).encode()
+        try:
+            if claim.beat_generation is None:
+                stat = self.store.create(claim.name("beat"), data)
+            else:
+                stat = self.store.replace(claim.name("beat"), data, generation=claim.beat_generation)
+        except (NameTakenError, GenerationMismatchError):
+            # An earlier beat was written although its answer was lost: nobody else writes this name.
+            stat = self.store.stat(claim.name("beat"))
+        return replace(claim, beat_generation=stat.generation)
+
+    def release(self, claim: Claim, reason: Release, detail: str = "") -> None:
+        """Give a claim back alive, saying why."""
+        document = {"at": self.clock().isoformat(), "reason": reason.value, "detail": detail[:500]}
+        try:
+            records.write_once(self.store, claim.name("released.json"), document)
+        except NameTakenError:
+            log.info("claim.released_already", extra={"claim": claim.number})
+
+    def is_settled(self, claim: Claim) -> bool:
+        """Whether the epoch that a claim works on has been settled meanwhile."""
+        try:
+            self.store.stat(records.epoch_name(claim.job_id, claim.epoch, "terminal.json"))
+        except NoSuchObjectError:
+            return False
+        return True

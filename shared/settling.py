@@ -1,0 +1,131 @@
+"""Settle an epoch: one function for the worker, the API, the dead letters and the sweep.
+
+The terminal record is the commit point; what follows it may be repeated by anyone until the marker is
+gone, so a settled job always ends with its client told and nothing owed.
+"""
+
+import logging
+
+from shared import records
+from shared.errors import PHOTO_FAULTS, JobNotSettledError, NameTakenError, NoSuchObjectError, ServiceError
+from shared.jobs import CLOSING, Kind, Standing
+from shared.ledger import Ledger
+from shared.records import Terminal
+
+log = logging.getLogger(__name__)
+
+
+def failed(error: ServiceError, ledger: Ledger, *, by: str, attempt: int = 0) -> Terminal:
+    """Return the terminal record of a job that failed with an error."""
+    return Terminal(status="failed", at=ledger.clock(), settled_by=by, attempt=attempt, error=error.problem())
+
+
+def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> Terminal:
+    """Write how an epoch ended, unless it has ended already, and finish; return how it really ended."""
+    try:
+        records.write_once(
+            ledger.store, records.epoch_name(job_id, epoch, "terminal.json"), terminal.document()
+        )
+    except NameTakenError:
+        terminal = ledger.terminal(job_id, epoch)
+    else:
+        _log_settled(job_id, epoch, terminal)
+    finish(ledger, job_id, epoch, terminal)
+    return terminal
+
+
+def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:
+    """Do what a settled epoch still owes; each step may have been done before."""
+    if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
+        _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
+    _delete_losers(ledger, job_id, epoch, terminal)
+    # Nobody is to be told yet: webhooks will take the event over here.
+    _create(
+        ledger,
+        records.epoch_name(job_id, epoch, "announced.json"),
+        {"at": ledger.clock().isoformat(), "to": None},
+    )
+    ledger.store.delete(records.marker_name(job_id, epoch))
+
+
+def finish_if_due(ledger: Ledger, standing: Standing) -> None:
+    """Finish a settled epoch that has not been announced."""
+    if standing.trace.announced is None:
+        job_id = standing.history.job_id
+        finish(ledger, job_id, standing.epoch, ledger.terminal(job_id, standing.epoch))
+
+
+def give_up(ledger: Ledger, standing: Standing, by: str) -> Terminal:
+    """Settle an epoch whose attempts are used up."""
+    error = standing.error or ServiceError
+    detail = f"Given up after {standing.trace.attempts} attempts."
+    terminal = failed(error(detail), ledger, by=by, attempt=standing.trace.attempts)
+    return settle(ledger, standing.history.job_id, standing.epoch, terminal)
+
+
+def erase(ledger: Ledger, job_id: str, *, kind: str, by: str) -> None:
+    """Open an epoch that deletes a settled job's pictures, and delete them.
+
+    Raises
+    ------
+    JobNotSettledError
+        While the job is open.
+    """
+    if kind not in CLOSING:
+        raise ValueError(f"{kind!r} does not close a job")
+    job = ledger.job(job_id)
+    if job is None:
+        return
+    if job.is_closed:
+        close(ledger, job_id, job.epoch)  # whoever opened it may have died before the last byte
+        return
+    if job.terminal is None:
+        raise JobNotSettledError("The job is still open; cancel it first, or wait until it has settled.")
+    if job.worked.announced is None:
+        finish(ledger, job_id, job.worked.number, job.terminal)
+    epoch = job.epoch + 1
+    ledger.open(job_id, epoch, {"kind": kind, "by": by, "at": ledger.clock().isoformat()})
+    if ledger.look(job_id, epoch).kind is not Kind.CLOSING:
+        raise JobNotSettledError("The job has just been opened again.")
+    close(ledger, job_id, epoch)
+
+
+def close(ledger: Ledger, job_id: str, epoch: int) -> None:
+    """Delete a job's photo and pictures; the records stay."""
+    for stat in ledger.store.list(f"results/{job_id}/").objects:
+        ledger.store.delete(stat.name)
+    try:
+        ledger.store.delete(ledger.accepted(job_id).photo.name)
+    except NoSuchObjectError:
+        log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
+    ledger.store.delete(records.marker_name(job_id, epoch))
+    log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def _delete_losers(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:
+    keep = records.results_prefix(job_id, epoch, terminal.attempt) if terminal.status == "succeeded" else None
+    for stat in ledger.store.list(records.results_prefix(job_id, epoch)).objects:
+        if keep is None or not stat.name.startswith(keep):
+            ledger.store.delete(stat.name)
+
+
+def _create(ledger: Ledger, name: str, document: dict[str, object]) -> None:
+    try:
+        records.write_once(ledger.store, name, document)
+    except NameTakenError:
+        return  # somebody has done this step before us, which is what the step is for
+
+
+def _log_settled(job_id: str, epoch: int, terminal: Terminal) -> None:
+    log.info(
+        "job.settled",
+        extra={
+            "job_id": job_id,
+            "epoch": epoch,
+            "status": terminal.status,
+            "attempt": terminal.attempt,
+            "slug": (terminal.error or {}).get("slug"),
+            "settled_by": terminal.settled_by,
+            "timings_ms": terminal.outcome.get("timings_ms"),
+        },
+    )
