@@ -1,0 +1,66 @@
+"""Pictures for tests: real photographs, and scenes whose true matte and colours are known."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PHOTOS = Path(__file__).parent / "photos"
+
+
+def photo(name: str) -> bytes:
+    """Return the bytes of one of the photographs in ``tests/photos``."""
+    return (PHOTOS / f"{name}.jpg").read_bytes()
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    """Return an image as a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> NDArray[np.uint8]:
+    """Return a file's pixels in the mode that it is stored in."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+def gradient(width: int, height: int) -> NDArray[np.uint8]:
+    """Return a smooth picture in which every corner has another colour; (H, W, 3)."""
+    y, x = np.mgrid[:height, :width] / (np.array([[[height]], [[width]]]) - 1)
+    channels = np.stack((x, y, 1 - (x + y) / 2), axis=-1)
+    return (channels * 230 + 12).round().astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A subject before a background, with the truth about it."""
+
+    rgb: NDArray[np.uint8]  #: (H, W, 3), the composite that a camera would see
+    alpha: NDArray[np.uint8]  #: (H, W)
+    foreground: NDArray[np.uint8]  #: (H, W, 3)
+
+
+def scene(width: int = 320, height: int = 240, rim_px: float = 8, seed: int = 0) -> Scene:
+    """Return a textured orange ellipse with a soft rim before textured blue-green."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    radius = np.hypot((x - width / 2) / (width * 0.3), (y - height / 2) / (height * 0.33))
+    alpha = np.clip((1 - radius) * min(width, height) * 0.3 / rim_px + 0.5, 0, 1)
+    alpha = (alpha * 255).round()
+    foreground = np.clip(np.array([205, 120, 40]) + _texture(random, height, width), 0, 255)
+    background = np.clip(np.array([30, 90, 120]) + _texture(random, height, width), 0, 255)
+    opacity = alpha[..., np.newaxis] / 255
+    composite = opacity * foreground + (1 - opacity) * background
+    whole = (composite.round(), alpha, foreground.round())
+    return Scene(*(plane.astype(np.uint8) for plane in whole))
+
+
+def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    coarse = random.normal(0, 25, (height // 16 + 2, width // 16 + 2, 3)).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,1 @@
+"""The GPU service: turns one delivery of a job message into one outcome."""

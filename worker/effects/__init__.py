@@ -1,0 +1,15 @@
+"""The renderers of the effects in ``shared.catalogue``, by canonical name; a test holds the two together."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from worker.effects.color import color
+from worker.effects.enhanced_black_white import enhanced_black_white
+from worker.effects.look import Look, Renderer
+
+#: Renderers by the catalogue's canonical name.
+RENDERERS: Mapping[str, Renderer] = MappingProxyType(
+    {"color": color, "enhancedblackwhite": enhanced_black_white}
+)
+
+__all__ = ["RENDERERS", "Look", "Renderer"]

@@ -1,0 +1,44 @@
+"""What the worker asks of a matting engine: how opaque each pixel of the subject is.
+
+One engine object serves every job of a process, from several threads at once.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.arrays import Alpha, Rgb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matting:
+    """What an engine found in a photo."""
+
+    alpha: Alpha  #: (H, W) of the photo, 0 to 255
+    has_subject: bool
+
+
+class MattingModel(Protocol):
+    """Finds the subject of a photo.
+
+    The same photo gives the same bytes on the same machine.  Memory beyond the answer does not grow with
+    the photo.
+    """
+
+    @property
+    def name(self) -> str:
+        """The engine's name in ``shared.engines``."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same photo may give other bytes."""
+        ...
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """Digest of the weights, if there are any."""
+        ...
+
+    def alpha(self, rgb: Rgb) -> Matting:
+        """Return the subject's opacity in a photo of (H, W, 3) uint8, sRGB, upright."""
+        ...
