@@ -1,0 +1,215 @@
+"""One claimed attempt at a job: download, render, store, settle, or give the claim back saying why."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shared import records, settling
+from shared.checksums import crc32c
+from shared.errors import (
+    EngineUnavailableError,
+    InputGoneError,
+    InternalError,
+    JobTimeoutError,
+    NameTakenError,
+    NoSuchObjectError,
+    OutOfMemoryError,
+    PermanentError,
+    QueueUnavailableError,
+    ShuttingDownError,
+    StoreUnavailableError,
+    TransientError,
+)
+from shared.history import COUNTED, Release
+from shared.jobs import Claim, Standing
+from shared.records import Accepted, PhotoPin, Terminal
+from worker.beats import Pulse
+from worker.matting import MattingModel
+from worker.pipeline import Artifact, Rendered, render
+from worker.services import Services
+
+log = logging.getLogger(__name__)
+
+#: Between stages the store is asked at most this often whether the job was settled elsewhere.
+_LOOK_EVERY_S = 1.0
+
+#: How a claim is released after an error; a ``PermanentError`` of any other kind settles the job.
+_RELEASES: tuple[tuple[type[BaseException], Release], ...] = (
+    (JobTimeoutError, Release.TIMEOUT),
+    (MemoryError, Release.OUT_OF_MEMORY),
+    (OutOfMemoryError, Release.OUT_OF_MEMORY),
+    (ShuttingDownError, Release.SHUTDOWN),
+    (QueueUnavailableError, Release.QUEUE),
+    (TransientError, Release.STORAGE),
+    (InternalError, Release.BUG),
+)
+
+
+class SettledElsewhereError(Exception):
+    """The job was cancelled, or another attempt was faster."""
+
+
+@dataclass
+class Attempt:
+    """The right to work on one epoch, and everything needed to do it."""
+
+    services: Services
+    claim: Claim
+    standing: Standing
+    model: MattingModel
+    arrived: float  #: when the delivery came, on the monotonic clock
+    give_back: Callable[[], None]
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    timings_ms: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._ledger = self.services.ledger
+        self._pulse = Pulse(self._ledger, self.claim)
+        self._until = self.arrived + self.services.patience.deadline_s
+        self._looked = self.services.monotonic()
+        self._has_begun = False
+
+    def settle(self) -> bool:
+        """Bring the epoch to its end; ``False`` if the delivery has to come again."""
+        try:
+            self.services.start_pulse(self._pulse)
+            self._conclude(self._outcome())
+        except Exception as error:  # noqa: BLE001 - every error has a place in the table of releases
+            self._release(error)
+            return False
+        finally:
+            if not self._has_begun:
+                self.give_back()
+        return True
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    def _outcome(self) -> Terminal | None:
+        """Return how the attempt ended, or ``None`` if the job was settled elsewhere meanwhile."""
+        try:
+            return self.services.run(self._work, until=self._until)
+        except SettledElsewhereError:
+            return None
+        except tuple(kind for kind, _ in _RELEASES):
+            raise
+        except PermanentError as error:
+            return settling.failed(error, self._ledger, by="worker", attempt=self.claim.number)
+
+    def _conclude(self, terminal: Terminal | None) -> None:
+        job_id, epoch = self.claim.job_id, self.claim.epoch
+        if terminal is None:
+            how = self._ledger.terminal(job_id, epoch)
+            settling.finish(self._ledger, job_id, epoch, how)
+        else:
+            how = settling.settle(self._ledger, job_id, epoch, terminal)
+        self._pulse.conclude()
+        if how is not terminal:
+            log.info("job.settled_elsewhere", extra={"claim": self.claim.number, "status": how.status})
+            self._delete_own()
+
+    def _release(self, error: Exception) -> None:
+        release = next((r for kind, r in _RELEASES if isinstance(error, kind)), Release.BUG)
+        if release.value in COUNTED:
+            extra = {"claim": self.claim.number, "reason": release.value}
+            log.error("attempt.failed", exc_info=error, extra=extra)
+        self._pulse.release(release, error.detail if isinstance(error, TransientError) else repr(error))
+
+    def _delete_own(self) -> None:
+        """Delete what this attempt has written; what storage refuses now, whoever settles deletes."""
+        with contextlib.suppress(TransientError):
+            for result in self.results.values():
+                self._ledger.store.delete(result["object"])
+
+    # --- working --------------------------------------------------------------------------------
+
+    def _work(self) -> Terminal:
+        self._has_begun = True
+        try:
+            return self._render()
+        except Exception:
+            self._delete_own()
+            raise
+        finally:
+            self.give_back()
+
+    def _render(self) -> Terminal:
+        began = self.services.monotonic()
+        accepted = self._ledger.accepted(self.claim.job_id)
+        self._require_engine(accepted)
+        photo = self._download(accepted.photo)
+        rendered = render(photo, accepted.recipe, self.model, checkpoint=self._checkpoint, keep=self._keep)
+        self._checkpoint("settle", look_now=True)
+        return self._succeeded(rendered, began)
+
+    def _require_engine(self, accepted: Accepted) -> None:
+        wanted = accepted.recipe.engine
+        if wanted not in {None, self.model.name}:
+            raise EngineUnavailableError(f"The job asks for {wanted}; deployed is {self.model.name}.")
+
+    def _download(self, pin: PhotoPin) -> bytes:
+        """Read the photo that was accepted, and no other."""
+        began = self.services.monotonic()
+        try:
+            blob = self._ledger.store.read(pin.name)
+        except NoSuchObjectError as error:
+            raise InputGoneError from error
+        if blob.stat.generation != pin.generation:
+            raise InputGoneError("The uploaded photo was replaced by another one.")
+        if crc32c(blob.data) != pin.crc32c:
+            raise StoreUnavailableError("The photo's bytes were damaged on their way.")
+        self.timings_ms["download"] = self._ms_since(began)
+        return blob.data
+
+    def _checkpoint(self, stage: str, *, look_now: bool = False) -> None:
+        """Stop between two stages if there is a reason to."""
+        now = self.services.monotonic()
+        if look_now or now - self._looked > _LOOK_EVERY_S:
+            self._looked = now
+            if self._ledger.is_settled(self.claim):
+                self._pulse.settled_elsewhere.set()
+        if self._pulse.settled_elsewhere.is_set():
+            raise SettledElsewhereError(stage)
+        if self.services.is_stopping():
+            raise ShuttingDownError(f"The worker is being stopped, before {stage}.")
+        if now > self._until:
+            raise JobTimeoutError(f"The attempt ran out of time before {stage}.")
+
+    def _keep(self, artifact: Artifact) -> None:
+        """Store one finished picture."""
+        began = self.services.monotonic()
+        claim = self.claim
+        name = records.results_prefix(claim.job_id, claim.epoch, claim.number) + artifact.name
+        self.results[artifact.name] = artifact.facts() | {"object": name}
+        # The name holds this attempt's number: one that is taken is our own write, tried again.
+        with contextlib.suppress(NameTakenError):
+            self._ledger.store.create(name, artifact.data, content_type=artifact.content_type)
+        self.timings_ms["upload"] = self.timings_ms.get("upload", 0) + self._ms_since(began)
+
+    def _succeeded(self, rendered: Rendered, began: float) -> Terminal:
+        queue_s = (
+            self.standing.history.now - self.standing.history.began(self.standing.trace)
+        ).total_seconds()
+        queue_ms = round(queue_s * 1000 + (began - self.arrived) * 1000, 1)
+        timings = {"queue": queue_ms, **self.timings_ms, **rendered.timings_ms}
+        timings["total"] = round(queue_ms + self._ms_since(began), 1)
+        pictures = dict(self.results)
+        return Terminal(
+            status="succeeded",
+            at=self._ledger.clock(),
+            settled_by="worker",
+            attempt=self.claim.number,
+            outcome={
+                "matte": pictures.pop("matte"),
+                "preview": pictures.pop("preview"),
+                "results": pictures,
+                "subject": asdict(rendered.subject),
+                "print": rendered.print,
+                "engine": self.services.gate.engine,
+                "timings_ms": timings,
+            },
+        )
+
+    def _ms_since(self, began: float) -> float:
+        return round((self.services.monotonic() - began) * 1000, 1)

@@ -1,0 +1,116 @@
+"""Run one attempt in a thread of its own, so that the request's thread only waits and can always answer.
+
+A forward pass cannot be interrupted; what can be is the waiting for it.  A thread that does not come
+back ends the process (gunicorn's timeout does not bound a threaded request).
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, TypeVar
+
+from shared.errors import InternalError, JobTimeoutError, ShuttingDownError
+from shared.logs import bound, bound_fields
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How often the waiting thread looks whether the process is being stopped.
+_LOOK_S = 0.05
+
+
+class Runner(Protocol):
+    """Runs a piece of work while watching the time."""
+
+    def __call__(self, work: Callable[[], T], *, until: float) -> T:
+        """Return what the work returns, or raise what it raises, or stop waiting for it.
+
+        Raises
+        ------
+        JobTimeoutError
+            If it has not ended by ``until``, on the monotonic clock; it may go on.
+        ShuttingDownError
+            If the process is being stopped; it may go on.
+        """
+        ...
+
+
+def run_here(work: Callable[[], T], *, until: float) -> T:
+    """Run in the caller's thread, which then finds out about the time between stages only."""
+    del until
+    return work()
+
+
+@dataclass
+class _Result:
+    done: threading.Event = field(default_factory=threading.Event)
+    value: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadRunner:
+    """Runs each piece of work in a daemon thread under a watchdog."""
+
+    is_stopping: Callable[[], bool]
+    grace_s: float  #: from the deadline to the end of the process
+    die: Callable[[], object]
+
+    def __call__(self, work: Callable[[], T], *, until: float) -> T:
+        """Implement ``Runner``."""
+        result = self._start(work, until)
+        while not result.done.wait(_LOOK_S):
+            if self.is_stopping():
+                raise ShuttingDownError("The worker is being stopped.")
+            if time.monotonic() > until:
+                raise JobTimeoutError("The attempt did not end within its time.")
+        if result.error:
+            raise result.error
+        value: T = result.value
+        return value
+
+    def _start(self, work: Callable[[], Any], until: float) -> _Result:
+        result, fields = _Result(), bound_fields()
+        watchdog = threading.Timer(until + self.grace_s - time.monotonic(), self._stuck)
+        watchdog.daemon = True
+
+        def run() -> None:
+            try:
+                with bound(**fields):
+                    result.value = work()
+            except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
+                result.error = error
+            except BaseException as error:  # noqa: BLE001 - an exit asked for in here is a bug like any other
+                result.error = InternalError(repr(error))
+            finally:
+                watchdog.cancel()
+                result.done.set()
+
+        watchdog.start()
+        try:
+            threading.Thread(target=run, name="attempt", daemon=True).start()
+        except RuntimeError:
+            watchdog.cancel()  # there is nothing to watch
+            raise
+        return result
+
+    def _stuck(self) -> None:
+        _within_a_second(lambda: log.critical("worker.stuck", extra={"grace_s": self.grace_s}))
+        self.die()
+
+
+def die_now(code: int = 70) -> NoReturn:
+    """End this process at once, whatever its threads are doing or hold."""
+    _within_a_second(logging.shutdown)
+    os._exit(code)
+
+
+def _within_a_second(act: Callable[[], None]) -> None:
+    """Do something that the thread that hangs may keep us from doing, such as logging."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(1)
