@@ -129,6 +129,8 @@ def test_no_version_of_a_name_repeats_a_generation(store) -> None:
 def test_a_host_whose_clock_is_set_back_repeats_no_generation(subject) -> None:
     first = subject.store.create("a", b"")
     subject.time.by -= timedelta(hours=1)
+    assert subject.store.stat("a").age >= timedelta(0)
+    assert subject.store.list("").now >= first.updated
     second = subject.store.replace("a", b"", generation=first.generation)
     assert second.generation != first.generation
     listing = subject.store.list("")

@@ -1,0 +1,1 @@
+"""The CPU service: takes photos, answers questions about jobs, settles what needs no GPU."""

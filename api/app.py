@@ -1,0 +1,99 @@
+"""The API as a Flask application: built from services, or from the environment for gunicorn."""
+
+import logging
+import os
+import re
+import secrets
+import sys
+import time
+from datetime import UTC, datetime
+
+from flask import Flask, Response, g, request
+from gunicorn.arbiter import Arbiter
+
+from api import cors, docs_page, fleet, internal, jobs, openapi, operators, probes, problems, results
+from api.services import Services
+from api.spool import PhotoRequest, close_spools
+from shared import logs
+from shared.adapters import build_queue, build_store
+from shared.ledger import Ledger
+from shared.photo_gate import MAX_UPLOAD_BYTES
+from shared.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+_FORM_BYTES = 1_000_000  #: beside the photo
+#: Text fields together; the form parser also needs it for its window of 64 KB over the body.
+_FIELDS_BYTES = 262_144
+_REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+#: A refused upload is read to its end, within bounds, or the refusal would be lost in a reset connection.
+_DRAIN_BYTES, _DRAIN_S, _DRAIN_PIECE = 64_000_000, 10.0, 1 << 16
+
+
+def from_environ() -> Flask:
+    """Build the application for gunicorn; wrong settings end it with a sentence each."""
+    try:
+        settings = Settings.from_environ(os.environ)  # noqa: TID251 - the one place of this service
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there is no log without settings
+        sys.exit(Arbiter.APP_LOAD_ERROR)
+    logs.configure("api", settings.revision)
+    ledger = Ledger(
+        store=build_store(settings),
+        queue=build_queue(settings),
+        clock=lambda: datetime.now(UTC),
+        pace=settings.pace,
+    )
+    return create_app(Services(settings=settings, ledger=ledger))
+
+
+def create_app(services: Services) -> Flask:
+    """Build the application around services that are wired already."""
+    app = Flask(__name__, static_folder=None)
+    app.request_class = PhotoRequest
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES + _FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=_FIELDS_BYTES,
+        MAX_FORM_PARTS=32,
+    )
+    app.extensions["cutout"] = services
+    app.before_request(_identify)
+    # After-request functions run last in, first out: the headers of CORS come on top of everything.
+    cors.install(app, services.settings.cors_origins)
+    app.after_request(_sign)
+    app.after_request(_drain)
+    app.teardown_request(close_spools)
+    problems.install(app)
+    for routes in (jobs, results, fleet, probes, operators, internal, openapi, docs_page):
+        app.register_blueprint(routes.routes)
+    return app
+
+
+def _identify() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    g.log_context = logs.bound(request_id=g.request_id)
+    g.log_context.__enter__()
+
+
+def _sign(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    if context := g.pop("log_context", None):
+        context.__exit__(None, None, None)
+    return response
+
+
+def _drain(response: Response) -> Response:
+    """Read what a refused client is still sending."""
+    if response.status_code < 400 or request.method not in {"POST", "PUT"}:  # noqa: PLR2004
+        return response
+    stream, until, left = request.environ["wsgi.input"], time.monotonic() + _DRAIN_S, _DRAIN_BYTES
+    try:
+        while left > 0 and time.monotonic() < until and (piece := stream.read(_DRAIN_PIECE)):
+            left -= len(piece)
+    except OSError:
+        log.info("request.gone")
+    return response

@@ -1,0 +1,184 @@
+"""Every call of the API, its parameters and its answers; tests hold this against the routes."""
+
+from typing import Any
+
+from api.call import ADMIN, IDEMPOTENCY, JOB_ID, KEY, KNOWN, NAME, PREFER, SLUG, Call, query
+from api.schemas import ref
+
+Paths = dict[str, dict[str, Call]]
+
+
+def _submission() -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": ref("Form")},
+            "application/json": {"schema": ref("Order")},
+        },
+    }
+
+
+def _jobs() -> Paths:
+    read = (JOB_ID, KEY, KNOWN, PREFER)
+    return {
+        "/v1/jobs": {
+            "post": Call(
+                summary="Submit a photo; the job is answered at once",
+                answers={202: "Job"},
+                tag="jobs",
+                parameters=(KEY, IDEMPOTENCY),
+                body=_submission(),
+                problems=(400, 413, 415, 422),
+            ),
+            "get": Call(
+                summary="List the jobs that are open, oldest first",
+                answers={200: "OpenJobs"},
+                tag="operators",
+                parameters=(
+                    ADMIN,
+                    query("status", {"const": "open"}, "must be open"),
+                    query("limit", {"type": "integer"}, "1 to 1000; 50 if absent"),
+                ),
+                problems=(400, 404, 422),
+            ),
+        },
+        "/v1/jobs/{job_id}": {
+            "get": Call(
+                summary="Read a job",
+                answers={200: "Job", 304: None},
+                tag="jobs",
+                parameters=read,
+                problems=(400, 404),
+            ),
+            "delete": Call(
+                summary="Erase a settled job's photo and pictures",
+                answers={204: None},
+                tag="jobs",
+                parameters=(JOB_ID, KEY),
+                problems=(400, 404, 409),
+            ),
+        },
+        "/v1/jobs/{job_id}/cancel": {
+            "post": Call(
+                summary="Withdraw a job",
+                answers={200: "Job"},
+                tag="jobs",
+                parameters=(JOB_ID, KEY),
+                problems=(400, 404, 409),
+            )
+        },
+        "/v1/jobs/{job_id}/results/{name}": {
+            "get": Call(
+                summary="Get a picture",
+                answers={200: "bytes", 206: "bytes", 302: None, 304: None},
+                tag="jobs",
+                kind="image/*",
+                parameters=(JOB_ID, NAME, KEY, KNOWN),
+                problems=(400, 404, 409, 410),
+            )
+        },
+    }
+
+
+def _others() -> Paths:
+    return {
+        "/v1/effects": {
+            "get": Call(
+                summary="List the effects",
+                answers={200: "Effects"},
+                tag="catalogue",
+            )
+        },
+        "/v1/models": {
+            "get": Call(
+                summary="List the engines",
+                answers={200: "Models"},
+                tag="catalogue",
+            )
+        },
+        "/problems/{slug}": {
+            "get": Call(
+                summary="Explain a problem",
+                answers={200: "Meaning"},
+                tag="catalogue",
+                parameters=(SLUG,),
+                problems=(404,),
+            )
+        },
+        "/warmup": {
+            "post": Call(
+                summary="Say that work is expected",
+                answers={202: "Warmup"},
+                tag="jobs",
+            )
+        },
+        "/health": {
+            "get": Call(
+                summary="Is the process alive",
+                answers={200: "Health"},
+                tag="probes",
+            )
+        },
+        "/ready": {
+            "get": Call(
+                summary="Can photos be taken",
+                answers={200: "Ready", 503: "Ready"},
+                tag="probes",
+            )
+        },
+        "/robots.txt": {
+            "get": Call(
+                summary="Keep crawlers away",
+                answers={200: "bytes"},
+                tag="probes",
+                kind="text/plain",
+            )
+        },
+        "/openapi.json": {
+            "get": Call(
+                summary="This description",
+                answers={200: None},
+                tag="probes",
+            )
+        },
+        "/docs": {
+            "get": Call(
+                summary="This description as a page", answers={200: "bytes"}, tag="probes", kind="text/html"
+            )
+        },
+    }
+
+
+def _operators() -> Paths:
+    return {
+        "/v1/jobs/{job_id}/records": {
+            "get": Call(
+                summary="Read a job's records",
+                answers={200: "Records"},
+                tag="operators",
+                parameters=(JOB_ID, ADMIN),
+                problems=(400, 404),
+            )
+        },
+        "/internal/sweep": {
+            "post": Call(
+                summary="Run one sweep",
+                answers={200: "Counts"},
+                tag="operators",
+                problems=(403,),
+            )
+        },
+        "/internal/dead-letters": {
+            "post": Call(
+                summary="Take a message that the queue gave up",
+                answers={204: None},
+                tag="operators",
+                problems=(403,),
+            )
+        },
+    }
+
+
+def calls() -> Paths:
+    """Return every call by path and method."""
+    return {**_jobs(), **_others(), **_operators()}

@@ -1,0 +1,108 @@
+"""Read a submission: one photo and what is wanted of it, refused whole before anything is written."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import Request
+
+from api.spool import Spool
+from shared.errors import (
+    FieldFault,
+    ImageMissingError,
+    InvalidValueError,
+    MalformedRequestError,
+    TooManyImagesError,
+    UnknownFieldError,
+    UnsupportedMediaTypeError,
+)
+from shared.orders import Order, read_order
+from shared.photo_gate import PhotoFacts, inspect_photo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A photo that has passed the gate, and its order."""
+
+    spool: Spool
+    facts: PhotoFacts
+    order: Order
+
+    @property
+    def digest(self) -> str:
+        """What makes two submissions the same request."""
+        asked = {
+            "recipe": self.order.recipe.document(),
+            "metadata": self.order.metadata,
+            "photo": self.spool.sha256,
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def read_submission(request: Request) -> Submission:
+    """Read and check a submission.
+
+    Raises
+    ------
+    ServiceError
+        A problem for the client.
+    """
+    if request.mimetype == "application/json":
+        return _read_json(request)
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaTypeError(
+            "Send multipart/form-data with the photo as image, or JSON with an upload_id."
+        )
+    if "boundary" not in request.mimetype_params:
+        raise MalformedRequestError("The multipart body names no boundary.")
+    spool = _one_photo(request)
+    order = read_order(_fields(request), is_form=True)
+    spool.finish()
+    spool.seek(0)
+    return Submission(
+        spool=spool, facts=inspect_photo(cast("Any", spool.file), spool.size_bytes), order=order
+    )
+
+
+def _one_photo(request: Request) -> Spool:
+    strangers = sorted(name for name in request.files if name != "image")
+    if strangers:
+        faults = [
+            FieldFault(name, f"{name} is not taken as a file; the photo is image") for name in strangers
+        ]
+        raise UnknownFieldError("; ".join(f.detail for f in faults), faults=faults)
+    photos = request.files.getlist("image")
+    if not photos:
+        raise ImageMissingError(
+            "There is no file part named image.", faults=[FieldFault("image", "a file is expected")]
+        )
+    if len(photos) > 1:
+        raise TooManyImagesError(f"There are {len(photos)} images; send one a request.")
+    return cast("Spool", photos[0].stream)
+
+
+def _fields(request: Request) -> dict[str, str]:
+    twice = [name for name, values in request.form.lists() if len(values) > 1]
+    if twice:
+        faults = [FieldFault(name, f"{name} is given more than once") for name in twice]
+        raise InvalidValueError("; ".join(f.detail for f in faults), faults=faults)
+    return request.form.to_dict()
+
+
+def _read_json(request: Request) -> Submission:
+    """Read the JSON form: everything is checked, and direct uploads are refused until there are any."""
+    try:
+        document = json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError(f"The body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedRequestError("The body is not a JSON object.")
+    upload_id = document.pop("upload_id", None)
+    read_order(document, is_form=False)
+    if upload_id is None:
+        raise ImageMissingError(
+            "JSON names its photo by upload_id; send a photo itself as multipart/form-data."
+        )
+    detail = f"there is no upload {str(upload_id)[:80]!r}; direct uploads are not offered by this version"
+    raise InvalidValueError(detail, faults=[FieldFault("upload_id", detail)])

@@ -1,0 +1,59 @@
+"""Internal routes: the sweep, and the messages that the queue has given up."""
+
+import logging
+
+from flask import Blueprint, Response, jsonify, request
+
+from api.identity import require_this_machine
+from api.services import services
+from shared import messages, settling
+from shared.errors import DeadLetteredError, MalformedMessageError
+from shared.jobs import Kind, Standing
+from shared.ledger import Ledger
+from shared.sweep import Sweep
+
+log = logging.getLogger(__name__)
+routes = Blueprint("internal", __name__)
+
+_SHOWN_BYTES = 2048
+
+
+@routes.post("/internal/sweep")
+def sweep() -> Response:
+    """Do what nobody else has done; overlapping sweeps are safe."""
+    require_this_machine(request)
+    return jsonify(Sweep(ledger=services().ledger).run())
+
+
+@routes.post("/internal/dead-letters")
+def dead_letter() -> Response:
+    """Settle a job whose message the queue has given up, unless somebody is at work on it."""
+    require_this_machine(request)
+    body = request.get_data(cache=False)
+    try:
+        message = messages.decode(messages.unwrap(body).data)
+    except MalformedMessageError as error:
+        extra = {"reason": error.detail, "body": body[:_SHOWN_BYTES].decode(errors="replace")}
+        log.error("message.unreadable", extra=extra)  # noqa: TRY400 - the body is the fact, not our stack
+        return Response(status=204)
+    if isinstance(message, messages.WarmupMessage):
+        return Response(status=204)
+    ledger = services().ledger
+    standing = ledger.look(message.job_id, message.epoch)
+    log.warning("dead_letter.received", extra={"job_id": message.job_id, "standing": standing.kind.value})
+    if standing.kind is Kind.BUSY:
+        return Response(status=503, headers={"Retry-After": "10"})
+    _bury(ledger, standing)
+    return Response(status=204)
+
+
+def _bury(ledger: Ledger, standing: Standing) -> None:
+    if standing.kind is Kind.SETTLED:
+        settling.finish_if_due(ledger, standing)
+    elif standing.kind is Kind.HOPELESS:
+        settling.give_up(ledger, standing, "dead-letter")
+    elif standing.kind is Kind.FREE and standing.trace.claims:
+        error = DeadLetteredError("The queue has given the job up after its last delivery was refused.")
+        terminal = settling.failed(error, ledger, by="dead-letter", attempt=standing.trace.attempts)
+        settling.settle(ledger, standing.history.job_id, standing.epoch, terminal)
+    # A job that nobody has claimed is published again by the sweep: it was never tried.

@@ -1,0 +1,200 @@
+"""Jobs: accept, read, cancel, erase."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, json, request
+
+from api.fleet import deployed_engine
+from api.identity import new_job_id, require_readable, tenant
+from api.intake import Submission, read_submission
+from api.job_view import etag, job_document, just_accepted
+from api.services import Services, services
+from api.waiting import wait_for_news, wanted_wait_s
+from shared import settling
+from shared.errors import (
+    AlreadySettledError,
+    EngineUnavailableError,
+    FieldFault,
+    JobNotFoundError,
+    NoSuchObjectError,
+)
+from shared.history import History
+from shared.jobs import Job
+from shared.messages import is_job_id
+from shared.records import Accepted, PhotoPin, Terminal, input_name, new_token
+
+log = logging.getLogger(__name__)
+routes = Blueprint("jobs", __name__)
+
+
+@routes.post("/v1/jobs")
+def submit() -> Response:
+    """Promise a job for a photo."""
+    app, began = services(), services().monotonic()
+    caller = tenant(request, app.settings)
+    job_id, is_keyed = new_job_id(request, caller, app.settings)
+    submission = read_submission(request)
+    _require_engine(app, submission.order.recipe.engine)
+    accepted = _promise(app, submission, caller)
+    is_new = _accept(app, job_id, accepted, submission, is_keyed=is_keyed)
+    if is_new:
+        app.ledger.publish(job_id, 0, 0, by="api", traceparent=accepted.traceparent)
+        _log_accepted(job_id, accepted, (app.monotonic() - began) * 1000)
+        document = just_accepted(job_id, accepted)
+    else:
+        document = job_document(_job(job_id), app.ledger.clock())
+    response = _answer(document, 202)
+    response.headers["Location"] = document["links"]["self"]
+    response.headers["Retry-After"] = "1"
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+@routes.get("/v1/jobs/<job_id>")
+def read(job_id: str) -> Response:
+    """Return a job, now or when there is news."""
+    app = services()
+    _require_known(job_id)
+    known = request.if_none_match
+    # A caller with a key may be a stranger, who must not learn that the job is there.
+    if request.headers.get("Authorization"):
+        _job(job_id)
+
+    def is_news(history: History) -> bool:
+        if history.accepted is None:
+            return True
+        is_settled = history.newest.terminal is not None or history.newest.number > 0
+        return is_settled if not known else is_settled or not known.contains_weak(etag(history))
+
+    wait_s = wanted_wait_s(request)
+    history = wait_for_news(app, job_id, wait_s, is_news)
+    if history.accepted is None:
+        raise JobNotFoundError
+    tag = etag(history)
+    if known and known.contains_weak(tag):
+        response = Response(status=304)
+    else:
+        job = _job(job_id)
+        tag = etag(job.history)
+        response = _answer(job_document(job, app.ledger.clock()), 200)
+        if job.terminal is None:
+            response.headers["Retry-After"] = "1"
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if wait_s:
+        response.headers["Preference-Applied"] = f"wait={wait_s}"
+    return response
+
+
+@routes.post("/v1/jobs/<job_id>/cancel")
+def cancel(job_id: str) -> Response:
+    """Withdraw a job that has not settled."""
+    app, job = services(), _job(job_id)
+    terminal = job.terminal
+    if terminal is None:
+        ended = Terminal(
+            status="cancelled", at=app.ledger.clock(), settled_by="client", attempt=job.worked.attempts
+        )
+        terminal = settling.settle(app.ledger, job_id, job.worked.number, ended)
+    if terminal.status != "cancelled":
+        raise AlreadySettledError(f"The job has {terminal.status} already.")
+    return _answer(job_document(_job(job_id), app.ledger.clock()), 200)
+
+
+@routes.delete("/v1/jobs/<job_id>")
+def erase(job_id: str) -> Response:
+    """Delete a settled job's photo and pictures, now."""
+    _job(job_id)
+    settling.erase(services().ledger, job_id, kind="erasure", by="client")
+    return Response(status=204)
+
+
+def find_job(job_id: str) -> Job:
+    """Return a job that the caller may read.
+
+    Raises
+    ------
+    JobNotFoundError
+        If there is none, or it is another tenant's.
+    """
+    return _job(job_id)
+
+
+def _job(job_id: str) -> Job:
+    _require_known(job_id)
+    app = services()
+    job = app.ledger.job(job_id)
+    if job is None:
+        raise JobNotFoundError
+    require_readable(job.accepted, tenant(request, app.settings))
+    return job
+
+
+def _require_known(job_id: str) -> None:
+    if not is_job_id(job_id):
+        raise JobNotFoundError
+
+
+def _require_engine(app: Services, wanted: str | None) -> None:
+    deployed = deployed_engine(app)
+    if wanted and deployed and deployed["name"] != wanted:
+        detail = f"engine is {wanted!r}; deployed is {deployed['name']}"
+        raise EngineUnavailableError(detail, faults=[FieldFault("engine", detail)])
+
+
+def _promise(app: Services, submission: Submission, caller: str | None) -> Accepted:
+    now: datetime = app.ledger.clock()
+    spool, facts = submission.spool, submission.facts
+    return Accepted(
+        created_at=now,
+        expires_at=now + app.settings.retention,
+        recipe=submission.order.recipe,
+        photo=PhotoPin(
+            name=input_name(f"upload_{new_token()}{new_token()}"),
+            generation=0,  # the ledger pins it once the photo is stored
+            bytes=spool.size_bytes,
+            crc32c=spool.crc32c,
+            sha256=spool.sha256,
+            content_type=facts.content_type,
+            width=facts.width,
+            height=facts.height,
+        ),
+        request_digest=submission.digest,
+        owner=caller,
+        metadata=submission.order.metadata,
+        traceparent=request.headers.get("traceparent", "")[:200] or None,
+    )
+
+
+def _accept(
+    app: Services, job_id: str, accepted: Accepted, submission: Submission, *, is_keyed: bool
+) -> bool:
+    if is_keyed:
+        try:
+            return app.ledger.agree(job_id, accepted.request_digest)
+        except NoSuchObjectError:
+            pass  # the key is new
+    return app.ledger.accept(job_id, accepted, submission.spool.path)
+
+
+def _answer(document: dict[str, Any], status: int) -> Response:
+    return Response(json.dumps(document), status, content_type="application/json")
+
+
+def _log_accepted(job_id: str, accepted: Accepted, took_ms: float) -> None:
+    photo = accepted.photo
+    log.info(
+        "job.accepted",
+        extra={
+            "job_id": job_id,
+            "bytes": photo.bytes,
+            "width": photo.width,
+            "height": photo.height,
+            "content_type": photo.content_type,
+            "effects": [effect.name for effect in accepted.recipe.effects],
+            "took_ms": round(took_ms, 1),
+        },
+    )
