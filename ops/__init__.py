@@ -1,0 +1,1 @@
+"""The ./cutout command: the local stack, the client, the operator's tools."""

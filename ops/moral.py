@@ -1,0 +1,116 @@
+"""The last sentence of a job's story: what state it is in, and what will happen next or what to do."""
+
+from collections.abc import Mapping
+
+from ops.evidence import Evidence, elapsed, last_sign
+from shared.errors import PHOTO_FAULTS
+from shared.history import ClaimTrace, EpochTrace
+from shared.pace import CLOUD, COUNTED_CLAIMS, ONE_MACHINE, OPEN_AT_MOST
+
+_SWEEP = "the sweep (every 5 s on one machine, each minute in the cloud)"
+
+#: What to do about a failure that is ours.
+_ADVICE: Mapping[str, str] = {
+    "poison": "keep the photo, and look at the worker's log just before each silence",
+    "timeout": "look at the stages' times in the worker's log",
+    "out-of-memory": "look at the photo's size and at what else ran on the worker",
+    "dead-lettered": "find out why no worker took it: the worker's /ready and log",
+    "engine-unavailable": "deploy the engine that was asked for, or submit again without one",
+    "internal-error": "look for attempt.failed in the worker's log; its traceback says where",
+}
+
+
+def moral(evidence: Evidence) -> str:
+    """Say in one sentence where a job stands and what comes next."""
+    if not evidence.epochs:
+        return (
+            "Never accepted: there is no promise to keep. A marker that was left is removed after an hour; "
+            "the client has to submit again."
+        )
+    newest = evidence.epochs[-1]
+    if evidence.is_closing(newest):
+        return _closed(evidence, newest)
+    return _settled(evidence, newest) if newest.terminal else _open(evidence, newest)
+
+
+def _closed(evidence: Evidence, epoch: EpochTrace) -> str:
+    why = evidence.record(epoch, "opened.json").text("kind")
+    if evidence.has_marker(epoch):
+        return f"Its pictures are being deleted ({why}): the marker is still there, {_SWEEP} goes on with it."
+    return f"Its pictures have been deleted ({why}). Nothing is owed; only the records stay."
+
+
+# --- settled ------------------------------------------------------------------------------------
+
+
+def _settled(evidence: Evidence, epoch: EpochTrace) -> str:
+    terminal = evidence.terminal(epoch)
+    status = terminal.text("status", "settled")
+    if epoch.announced is None or evidence.has_marker(epoch):
+        what = "announced" if epoch.announced is None else "rid of its marker"
+        return f"Settled ({status}) but not yet {what}: {_SWEEP} finishes it, nothing to do."
+    if status == "failed":
+        return _failed(terminal.part("error").text("slug", "unknown"))
+    kept = f" Its pictures are kept until {until}." if (until := evidence.accepted.text("expires_at")) else ""
+    return f"Done: {status}, announced, marker gone. Nothing is owed.{kept if status == 'succeeded' else ''}"
+
+
+def _failed(slug: str) -> str:
+    if slug in PHOTO_FAULTS:
+        return f"Failed for good by the photo's own fault ({slug}), marker gone: tell the customer."
+    advice = _ADVICE.get(slug, "look at the worker's log")
+    return f"Failed for good ({slug}), marker gone, nobody will try again: {advice}."
+
+
+# --- open ---------------------------------------------------------------------------------------
+
+
+def _open(evidence: Evidence, epoch: EpochTrace) -> str:
+    if not evidence.has_marker(epoch):
+        return (
+            "Open, but its marker is gone: unless it is settling at this moment (ask again), no sweep looks "
+            "at it any more. That must not happen; keep the output of --json and report it."
+        )
+    if evidence.history.now - evidence.history.began(epoch) > OPEN_AT_MOST:
+        return f"Open for more than a day: {_SWEEP} settles it as dead-lettered."
+    last = epoch.last_claim
+    return _between(evidence, epoch, last) if last else _unclaimed(epoch)
+
+
+def _unclaimed(epoch: EpochTrace) -> str:
+    if not epoch.published:
+        return f"Queued, not yet handed to the queue: {_SWEEP} does it once the marker is 5 or 30 s old."
+    last = epoch.published[max(epoch.published)]
+    return (
+        f"Queued: handed to the queue {len(epoch.published)} times, last {elapsed(last.age)} ago, and no "
+        "worker has claimed it. It will be published again; if that lasts, look at the worker's /ready."
+    )
+
+
+def _between(evidence: Evidence, epoch: EpochTrace, last: ClaimTrace) -> str:
+    if slug := evidence.verdict(epoch):
+        return f"Attempts used up: {_SWEEP} or the next delivery settles it as {slug}."
+    used = f"{evidence.counted(epoch)} of {COUNTED_CLAIMS} attempts that count are used"
+    if last.released is None:
+        return _claimed(evidence, last, used)
+    reason = evidence.reason(epoch, last)
+    return (
+        f"Between attempts: attempt {last.number} gave the job back ({reason}) and the queue delivers it "
+        f"again; {used}."
+    )
+
+
+def _claimed(evidence: Evidence, claim: ClaimTrace, used: str) -> str:
+    sign, now = last_sign(claim), evidence.history.now
+    ago = elapsed(sign.age) if sign else "an unknown time"
+    if claim.is_live(now, ONE_MACHINE):
+        return f"At work: attempt {claim.number} gave its last sign {ago} ago."
+    if claim.is_live(now, CLOUD):
+        return (
+            f"Attempt {claim.number} has been silent for {ago}: on one machine it is dead (after 10 s), in "
+            f"the cloud only after 60 s. A dead one's job is claimed again by the next delivery; {used}."
+        )
+    return (
+        f"Attempt {claim.number} is dead, silent for {ago}: the next delivery or publication claims the job "
+        f"again; {used}."
+    )
