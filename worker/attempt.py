@@ -185,13 +185,11 @@ class Attempt:
         # The name holds this attempt's number: one that is taken is our own write, tried again.
         with contextlib.suppress(NameTakenError):
             self._ledger.store.create(name, artifact.data, content_type=artifact.content_type)
-        self.timings_ms["upload"] = self.timings_ms.get("upload", 0) + self._ms_since(began)
+        self.timings_ms["upload"] = round(self.timings_ms.get("upload", 0) + self._ms_since(began), 1)
 
     def _succeeded(self, rendered: Rendered, began: float) -> Terminal:
-        queue_s = (
-            self.standing.history.now - self.standing.history.began(self.standing.trace)
-        ).total_seconds()
-        queue_ms = round(queue_s * 1000 + (began - self.arrived) * 1000, 1)
+        history = self.standing.history
+        queue_ms = round((history.now - history.began(self.standing.trace)).total_seconds() * 1000, 1)
         timings = {"queue": queue_ms, **self.timings_ms, **rendered.timings_ms}
         timings["total"] = round(queue_ms + self._ms_since(began), 1)
         pictures = dict(self.results)

@@ -16,6 +16,8 @@ timeout = 120
 graceful_timeout = 6
 keepalive = 75
 accesslog = None
+#: Its default path is shared by every gunicorn of a user.
+control_socket_disable = True
 
 _PR_SET_PDEATHSIG = 1
 

@@ -1,0 +1,46 @@
+# make help lists what there is. Everything happens in .venv; nothing is installed elsewhere but system packages, as root.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo test lint fast system bench up clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
+
+setup: $(STAMP)  ## make .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed; this is {v.major}.{v.minor}. Try: make setup PYTHON=python3.12")'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; else echo "Python's venv module is missing; as root: apt-get install python3-venv" >&2; exit 1; fi
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev -c constraints.txt
+	@touch $@
+
+demo: setup  ## run the whole system on the photographs, write demo-out/
+	./cutout demo
+
+test: lint fast system  ## everything that is checked
+
+lint: setup
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-cache | tail -n 3
+
+fast: setup
+	$(BIN)/pytest -q -n 2 -m "not system"
+
+system: setup
+	$(BIN)/pytest -q -m system
+
+bench: setup  ## measure, write bench/results/
+	$(BIN)/python -m bench
+
+up: setup  ## run the system in the foreground
+	./cutout up
+
+clean:  ## remove what was made here, data included
+	rm -rf .venv demo-out .cutout .mypy_cache .pytest_cache .ruff_cache .hypothesis
