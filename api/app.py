@@ -5,13 +5,12 @@ import os
 import re
 import secrets
 import sys
-import time
 from datetime import UTC, datetime
 
 from flask import Flask, Response, g, request
 from gunicorn.arbiter import Arbiter
 
-from api import cors, docs_page, fleet, internal, jobs, openapi, operators, probes, problems, results
+from api import cors, docs_page, fleet, internal, jobs, openapi, operators, probes, problems, results, wire
 from api.services import Services
 from api.spool import PhotoRequest, close_spools
 from shared import logs
@@ -26,9 +25,6 @@ _FORM_BYTES = 1_000_000  #: beside the photo
 #: Text fields together; the form parser also needs it for its window of 64 KB over the body.
 _FIELDS_BYTES = 262_144
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
-
-#: A refused upload is read to its end, within bounds, or the refusal would be lost in a reset connection.
-_DRAIN_BYTES, _DRAIN_S, _DRAIN_PIECE = 64_000_000, 10.0, 1 << 16
 
 
 def from_environ() -> Flask:
@@ -58,12 +54,14 @@ def create_app(services: Services) -> Flask:
         MAX_FORM_MEMORY_SIZE=_FIELDS_BYTES,
         MAX_FORM_PARTS=32,
     )
+    app.url_map.merge_slashes = False  # a path that is not ours is a problem, not a redirect to a guess
     app.extensions["cutout"] = services
     app.before_request(_identify)
     # After-request functions run last in, first out: the headers of CORS come on top of everything.
     cors.install(app, services.settings.cors_origins)
     app.after_request(_sign)
-    app.after_request(_drain)
+    wire.install(app)
+    app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
     for routes in (jobs, results, fleet, probes, operators, internal, openapi, docs_page):
@@ -81,19 +79,9 @@ def _identify() -> None:
 def _sign(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response
+
+
+def _forget(_error: BaseException | None = None) -> None:
     if context := g.pop("log_context", None):
         context.__exit__(None, None, None)
-    return response
-
-
-def _drain(response: Response) -> Response:
-    """Read what a refused client is still sending."""
-    if response.status_code < 400 or request.method not in {"POST", "PUT"}:  # noqa: PLR2004
-        return response
-    stream, until, left = request.environ["wsgi.input"], time.monotonic() + _DRAIN_S, _DRAIN_BYTES
-    try:
-        while left > 0 and time.monotonic() < until and (piece := stream.read(_DRAIN_PIECE)):
-            left -= len(piece)
-    except OSError:
-        log.info("request.gone")
-    return response

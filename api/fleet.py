@@ -29,7 +29,7 @@ def effects() -> Response:
 @routes.get("/v1/models")
 def models() -> Response:
     """Describe every engine, and which one is deployed."""
-    deployed = deployed_engine(services())
+    deployed = deployed_engine(services()) or {}
     cards = [
         {
             "name": card.name,
@@ -37,7 +37,9 @@ def models() -> Response:
             "licence": card.licence,
             "training_data": card.training_data,
             "deployed": deployed["name"] == card.name if deployed else "unknown",
-            "checkpoint_sha256": deployed.get("checkpoint_sha256") if deployed else None,
+            "checkpoint_sha256": deployed.get("checkpoint_sha256")
+            if deployed.get("name") == card.name
+            else None,
         }
         for card in ENGINES.values()
     ]
@@ -60,10 +62,11 @@ def deployed_engine(app: Services) -> dict[str, Any] | None:
     if newest is None:
         return None
     try:
-        engine: dict[str, Any] | None = records.read_record(app.ledger.store, newest.name).get("engine")
+        engine = records.read_record(app.ledger.store, newest.name).get("engine")
     except (NoSuchObjectError, records.UnreadableRecordError):
         return None
-    return engine
+    # A report is another build's word: it may help, and must never stop a submission.
+    return engine if isinstance(engine, dict) and isinstance(engine.get("name"), str) else None
 
 
 def _newest_report(app: Services) -> Stat | None:

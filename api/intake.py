@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +21,9 @@ from shared.errors import (
 )
 from shared.orders import Order, read_order
 from shared.photo_gate import PhotoFacts, inspect_photo
+
+_MAX_JSON_BYTES = 65_536
+_MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +61,53 @@ def read_submission(request: Request) -> Submission:
         )
     if "boundary" not in request.mimetype_params:
         raise MalformedRequestError("The multipart body names no boundary.")
+    _parse(request)
     spool = _one_photo(request)
-    order = read_order(_fields(request), is_form=True)
+    order = _order(_fields(request), is_form=True)
     spool.finish()
     spool.seek(0)
     return Submission(
         spool=spool, facts=inspect_photo(cast("Any", spool.file), spool.size_bytes), order=order
     )
+
+
+def _parse(request: Request) -> None:
+    """Take the form in, spooling its files as they come."""
+    try:
+        names: set[str | None] = {*request.form, *request.files}
+    except ValueError as error:
+        raise MalformedRequestError("The multipart body is damaged, or ends too early.") from error
+    if None in names:
+        raise MalformedRequestError("A part of the form has no name.")
+
+
+def _order(fields: Mapping[str, Any], *, is_form: bool) -> Order:
+    try:
+        order = read_order(fields, is_form=is_form)
+    except RecursionError as error:
+        raise MalformedRequestError("The JSON is nested too deeply.") from error
+    with _blaming_metadata():
+        _require_storable(order.metadata)
+    return order
+
+
+@contextmanager
+def _blaming_metadata() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidValueError(str(error), faults=[FieldFault("metadata", str(error))]) from error
+
+
+def _require_storable(value: object, depth: int = 1) -> None:
+    """Refuse JSON that a record cannot hold, or that another reader of it would fail over."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"metadata is nested more than {_MAX_DEPTH} deep")
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("metadata has half of a surrogate pair; expected Unicode text")
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    for item in inner:
+        _require_storable(item, depth + 1)
 
 
 def _one_photo(request: Request) -> Spool:
@@ -92,14 +137,17 @@ def _fields(request: Request) -> dict[str, str]:
 
 def _read_json(request: Request) -> Submission:
     """Read the JSON form: everything is checked, and direct uploads are refused until there are any."""
+    body = request.stream.read(_MAX_JSON_BYTES + 1)
+    if len(body) > _MAX_JSON_BYTES:
+        raise MalformedRequestError(f"The JSON has more than {_MAX_JSON_BYTES:,} bytes.")
     try:
-        document = json.loads(request.get_data())
+        document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedRequestError(f"The body is not JSON: {error}") from error
+        raise MalformedRequestError("The body is not JSON.") from error
     if not isinstance(document, dict):
         raise MalformedRequestError("The body is not a JSON object.")
     upload_id = document.pop("upload_id", None)
-    read_order(document, is_form=False)
+    _order(document, is_form=False)
     if upload_id is None:
         raise ImageMissingError(
             "JSON names its photo by upload_id; send a photo itself as multipart/form-data."

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, json, request
+from werkzeug.datastructures import ETags
 
 from api.fleet import deployed_engine
 from api.identity import new_job_id, require_readable, tenant
@@ -21,7 +22,7 @@ from shared.errors import (
     NoSuchObjectError,
 )
 from shared.history import History
-from shared.jobs import Job
+from shared.jobs import Job, Kind
 from shared.messages import is_job_id
 from shared.records import Accepted, PhotoPin, Terminal, input_name, new_token
 
@@ -58,23 +59,12 @@ def read(job_id: str) -> Response:
     """Return a job, now or when there is news."""
     app = services()
     _require_known(job_id)
-    known = request.if_none_match
-    # A caller with a key may be a stranger, who must not learn that the job is there.
-    if request.headers.get("Authorization"):
-        _job(job_id)
-
-    def is_news(history: History) -> bool:
-        if history.accepted is None:
-            return True
-        is_settled = history.newest.terminal is not None or history.newest.number > 0
-        return is_settled if not known else is_settled or not known.contains_weak(etag(history))
-
-    wait_s = wanted_wait_s(request)
-    history = wait_for_news(app, job_id, wait_s, is_news)
-    if history.accepted is None:
-        raise JobNotFoundError
-    tag = etag(history)
-    if known and known.contains_weak(tag):
+    _require_no_stranger(app, job_id)
+    wait_s, known = wanted_wait_s(request), request.if_none_match
+    history, has_waited = None, False
+    if wait_s or known:
+        history, has_waited = wait_for_news(app, job_id, wait_s, lambda seen: _is_news(app, seen, known))
+    if history and history.accepted and known.contains_weak(tag := etag(history)):
         response = Response(status=304)
     else:
         job = _job(job_id)
@@ -84,9 +74,29 @@ def read(job_id: str) -> Response:
             response.headers["Retry-After"] = "1"
     response.set_etag(tag)
     response.headers["Cache-Control"] = "private, no-cache"
-    if wait_s:
+    if has_waited:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     return response
+
+
+def _require_no_stranger(app: Services, job_id: str) -> None:
+    """Refuse another tenant's key before anything tells that the job is there; the id alone may pass."""
+    if caller := tenant(request, app.settings):
+        try:
+            accepted = app.ledger.accepted(job_id)
+        except NoSuchObjectError as error:
+            raise JobNotFoundError from error
+        require_readable(accepted, caller)
+
+
+def _is_news(app: Services, history: History, known: ETags) -> bool:
+    """Whether a history ends a wait: another one than the client knows, or one that moves no more."""
+    if history.accepted is None or history.newest.terminal is not None:
+        return True
+    if known and not known.contains_weak(etag(history)):
+        return True
+    newest = history.newest.number
+    return newest > 0 and app.ledger.look(history.job_id, newest).kind is Kind.CLOSING
 
 
 @routes.post("/v1/jobs/<job_id>/cancel")
@@ -139,8 +149,8 @@ def _require_known(job_id: str) -> None:
 
 
 def _require_engine(app: Services, wanted: str | None) -> None:
-    deployed = deployed_engine(app)
-    if wanted and deployed and deployed["name"] != wanted:
+    deployed = deployed_engine(app) if wanted else None
+    if deployed and deployed["name"] != wanted:
         detail = f"engine is {wanted!r}; deployed is {deployed['name']}"
         raise EngineUnavailableError(detail, faults=[FieldFault("engine", detail)])
 

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 
 from flask import Flask, Response, g, json, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared.errors import (
     ImageTooLargeError,
     InternalError,
+    JobNotSettledError,
     MalformedRequestError,
     MethodNotAllowedError,
     NotFoundError,
@@ -56,7 +57,7 @@ def problem(error: ServiceError) -> Response:
     """Return an error's answer."""
     document = error.problem() | {"request_id": g.get("request_id", "")}
     response = Response(json.dumps(document), error.status, content_type="application/problem+json")
-    if isinstance(error, TransientError):
+    if isinstance(error, TransientError | JobNotSettledError):
         response.headers["Retry-After"] = "5" if isinstance(error, StoreFullError) else "1"
     return response
 
@@ -74,6 +75,8 @@ def _of_ours(error: ServiceError) -> Response:
 
 def _of_werkzeug(error: HTTPException) -> Response:
     kind = _OF_STATUS.get(error.code or 500)
+    if kind is ImageTooLargeError and not _is_too_long():
+        kind = MalformedRequestError  # the form parser says 413 of too many or too long text fields
     if kind is None:
         return _of_a_bug(error) if (error.code or 500) >= 500 else _of_ours(MalformedRequestError())  # noqa: PLR2004
     response = _of_ours(kind(_detail(kind, error)))
@@ -82,7 +85,14 @@ def _of_werkzeug(error: HTTPException) -> Response:
     return response
 
 
+def _is_too_long() -> bool:
+    length, limit = request.content_length, request.max_content_length
+    return length is not None and limit is not None and length > limit
+
+
 def _detail(kind: type[ServiceError], error: HTTPException) -> str:
+    if isinstance(error, RequestEntityTooLarge) and kind is MalformedRequestError:
+        return "The form has more than 32 parts, or text of more than 200,000 bytes."
     if kind is ImageTooLargeError:
         return "The request is larger than 25,000,000 bytes of photo and its form."
     if kind is MethodNotAllowedError:

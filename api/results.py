@@ -1,7 +1,6 @@
 """Results: a stable URL for each picture, which signs afresh or serves the bytes itself."""
 
 import logging
-import mimetypes
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ routes = Blueprint("results", __name__)
 
 _LIFETIME = timedelta(minutes=15)
 _CACHED_S = 3600
+_EXTENSIONS = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg"}
 
 
 @routes.get("/v1/jobs/<job_id>/results/<name>")
@@ -33,16 +33,18 @@ def read(job_id: str, name: str) -> Answer:
     """Return one picture of a job."""
     app, job = services(), find_job(job_id)
     picture = _find(job, name)
-    if is_expired(job, app.ledger.clock()):
-        raise ExpiredError(
-            f"The job's pictures were kept until {job.accepted.expires_at.isoformat()} at the latest."
-        )
-    extension = mimetypes.guess_extension(picture["content_type"]) or ""
-    filename = f"{job_id}-{name}{extension}"
+    _require_kept(job)
+    filename = f"{job_id}-{name}{_EXTENSIONS.get(picture['content_type'], '')}"
     url = app.ledger.store.download_url(
         picture["object"], filename=filename, content_type=picture["content_type"], lifetime=_LIFETIME
     )
-    return redirect(url, 302) if url else _serve(picture, filename)
+    return redirect(url, 302) if url else _serve(job, picture, filename)
+
+
+def _require_kept(job: Job) -> None:
+    if is_expired(job, services().ledger.clock()):
+        until = job.accepted.expires_at.isoformat()
+        raise ExpiredError(f"The job's pictures were kept until {until} at the latest.")
 
 
 def _find(job: Job, name: str) -> dict[str, Any]:
@@ -59,10 +61,11 @@ def _find(job: Job, name: str) -> dict[str, Any]:
     return picture_found
 
 
-def _serve(picture: dict[str, Any], filename: str) -> Answer:
+def _serve(job: Job, picture: dict[str, Any], filename: str) -> Answer:
     try:
         stream = services().ledger.store.open(picture["object"])
     except NoSuchObjectError as error:
+        _require_kept(find_job(job.id))  # it may have been erased while we looked
         raise InternalError(f"{picture['object']} was promised and is not there") from error
     response = send_file(
         stream,
@@ -76,4 +79,8 @@ def _serve(picture: dict[str, Any], filename: str) -> Answer:
     response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response.make_conditional(request, accept_ranges=True, complete_length=picture["bytes"])
+    response.content_length = picture["bytes"]
+    # A range that cannot be satisfied is passed over, as HTTP allows: the whole picture is no error.
+    is_apt = request.range is None or request.range.range_for_length(picture["bytes"]) is not None
+    environ = {k: v for k, v in request.environ.items() if is_apt or k != "HTTP_RANGE"}
+    return response.make_conditional(environ, accept_ranges=True, complete_length=picture["bytes"])

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import google_crc32c
 from flask import Request, g
+from werkzeug.formparser import FormDataParser
 
 from shared.checksums import encode_crc32c
 from shared.errors import ImageTooLargeError, StoreFullError
@@ -96,6 +97,12 @@ def _translated() -> Iterator[None]:
 
 class PhotoRequest(Request):
     """A request whose files are spooled as they come in."""
+
+    def make_form_data_parser(self) -> FormDataParser:
+        """Return a parser that says so when a form is broken."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
 
     def _get_file_stream(self, *_args: Any, **_kwargs: Any) -> Any:
         spool = Spool()

@@ -13,23 +13,29 @@ MAX_WAIT_S = 20
 #: Looks at the store follow each other by this and then by half as much again, up to the last.
 _FIRST_LOOK_S, _GROWTH, _LAST_LOOK_S = 0.05, 1.5, 0.5
 
+_WAIT = re.compile(
+    r"(?:^|[,;])\s*wait\s*=\s*(?P<quote>\"?)(?P<seconds>\d{1,9})(?P=quote)\s*(?:$|[,;])", re.ASCII
+)
+
 
 def wanted_wait_s(request: Request) -> int:
     """Return how long a client is ready to wait; what cannot be read is no preference."""
-    match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", request.headers.get("Prefer", ""))
-    return min(int(match[1]), MAX_WAIT_S) if match else 0
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(match["seconds"]), MAX_WAIT_S) if match else 0
 
 
 def wait_for_news(
     services: Services, job_id: str, wait_s: float, is_news: Callable[[History], bool]
-) -> History:
-    """Return the job's history once it is news, or as it is when the time is over.
+) -> tuple[History, bool]:
+    """Return the job's history once it is news, or as it is when the time is over, and whether it waited.
 
-    Answers at once when half of the threads are waiting already.
+    Does not wait when half of the threads are waiting already.
     """
     history = services.ledger.history(job_id)
-    if not wait_s or is_news(history) or not services.waiters.acquire(blocking=False):
-        return history
+    if not wait_s or is_news(history):
+        return history, wait_s > 0
+    if not services.waiters.acquire(blocking=False):
+        return history, False
     try:
         until, pause = services.monotonic() + wait_s, _FIRST_LOOK_S
         while not is_news(history) and (left := until - services.monotonic()) > 0:
@@ -38,4 +44,4 @@ def wait_for_news(
             history = services.ledger.history(job_id)
     finally:
         services.waiters.release()
-    return history
+    return history, True

@@ -1,0 +1,49 @@
+"""What a client is still sending: waited for in bounds, and read before a refusal is sent.
+
+A connection that is closed over unread bytes is reset, and the answer is lost with it.
+"""
+
+import logging
+import time
+
+from flask import Flask, Response, request
+
+log = logging.getLogger(__name__)
+
+#: A client that sends or takes nothing for so long gives its thread back.
+STALL_S = 30.0
+
+_DRAIN_BYTES, _DRAIN_S, _PIECE_BYTES = 64_000_000, 10.0, 1 << 16
+
+
+def install(app: Flask) -> None:
+    """Bound how long a silent client is waited for, and read what it sends to the end."""
+    app.before_request(_limit_stalls)
+    app.after_request(_drain)
+
+
+def _limit_stalls() -> None:
+    _set_timeout(STALL_S)
+
+
+def _drain(response: Response) -> Response:
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return response
+    stream, until, left = request.environ["wsgi.input"], time.monotonic() + _DRAIN_S, _DRAIN_BYTES
+    try:
+        while left > 0 and (left_s := until - time.monotonic()) > 0:
+            _set_timeout(left_s)
+            piece = stream.read(_PIECE_BYTES)
+            if not piece:
+                break
+            left -= len(piece)
+    except OSError:
+        log.info("request.gone")
+    _set_timeout(STALL_S)
+    return response
+
+
+def _set_timeout(seconds: float) -> None:
+    # gunicorn's own timeout does not bound a threaded request; it makes the socket blocking again itself.
+    if socket := request.environ.get("gunicorn.socket"):
+        socket.settimeout(seconds)

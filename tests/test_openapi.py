@@ -1,0 +1,100 @@
+"""The description is true: every route is in it, every answer has its shape, every slug is explained."""
+
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+
+from shared.errors import every_error
+from tests.api_world import ApiWorld
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Never seen by anybody who asks over HTTP or reads a job.
+INWARD = {"malformed-message"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> ApiWorld:
+    return ApiWorld(tmp_path)
+
+
+@pytest.fixture
+def spec(world: ApiWorld) -> dict:
+    return world.client.get("/openapi.json").json
+
+
+def test_it_is_a_valid_description(spec: dict) -> None:
+    validate(spec)
+
+
+def test_every_route_is_described_and_every_description_is_a_route(world: ApiWorld, spec: dict) -> None:
+    described = {(path, method.upper()) for path, methods in spec["paths"].items() for method in methods}
+    routes = {
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method)
+        for rule in world.client.application.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == described
+
+
+def test_every_answer_has_the_shape_it_is_said_to_have(world: ApiWorld, spec: dict) -> None:
+    job_id = world.done(effects="color,bw")
+    checked = 0
+    for path, methods in spec["paths"].items():
+        for method in methods:
+            for known in (job_id, "job_nobody"):
+                url = path.format(job_id=known, name="color", slug="poison")
+                url += "?status=open" if path == "/v1/jobs" else ""
+                checked += check(spec, methods[method], world.client.open(url, method=method.upper()))
+    checked += check(spec, spec["paths"]["/v1/jobs"]["post"], world.submit())
+    checked += check(spec, spec["paths"]["/v1/jobs"]["post"], world.submit(effects="sepia"))
+    assert checked > 25
+
+
+def check(spec: dict, operation: dict, answer) -> int:
+    said = operation["responses"][str(answer.status_code)]
+    if "json" not in answer.content_type or "content" not in said:
+        return 0
+    schema = said["content"][answer.content_type]["schema"]
+    jsonschema.validate(answer.json, {**schema, "components": spec["components"]})
+    return 1
+
+
+def test_a_failed_job_has_the_shape_it_is_said_to_have(world: ApiWorld, spec: dict) -> None:
+    world.photo = world.photo[: len(world.photo) // 2]
+    answer = world.client.get(f"/v1/jobs/{world.done()}")
+    assert answer.json["status"] == "failed"
+    assert check(spec, spec["paths"]["/v1/jobs/{job_id}"]["get"], answer)
+
+
+def test_every_slug_is_documented_and_resolves(world: ApiWorld) -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    slugs = set(every_error()) - INWARD
+    assert [slug for slug in sorted(slugs) if f"`{slug}`" not in text] == []
+    for slug in slugs:
+        assert world.client.get(f"/problems/{slug}").json["title"]
+    assert world.client.get("/problems/nonsense").status_code == 404
+
+
+def test_every_log_event_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    said = set()
+    for folder in ("api", "shared", "worker"):
+        for file in (ROOT / folder).rglob("*.py"):
+            said |= set(
+                re.findall(
+                    r'log\.(?:debug|info|warning|error|exception|critical)\(\s*"([\w.]+)"', file.read_text()
+                )
+            )
+    assert len(said) > 30
+    assert [event for event in sorted(said) if f"`{event}`" not in text] == []
+
+
+def test_the_page_needs_nothing_from_elsewhere(world: ApiWorld) -> None:
+    page = world.client.get("/docs").text
+    for path in ("/v1/jobs/{job_id}", "/warmup", "enhancedblackwhite", "idempotency-key-reused", "Prefer"):
+        assert path in page
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
+    assert "<script" not in page
