@@ -80,7 +80,7 @@ def _jobs() -> Paths:
     }
 
 
-def _others() -> Paths:
+def _catalogue() -> Paths:
     return {
         "/v1/effects": {
             "get": Call(
@@ -105,6 +105,11 @@ def _others() -> Paths:
                 problems=(404,),
             )
         },
+    }
+
+
+def _probes() -> Paths:
+    return {
         "/warmup": {
             "post": Call(
                 summary="Say that work is expected",
@@ -181,4 +186,4 @@ def _operators() -> Paths:
 
 def calls() -> Paths:
     """Return every call by path and method."""
-    return {**_jobs(), **_others(), **_operators()}
+    return {**_jobs(), **_catalogue(), **_probes(), **_operators()}

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -86,25 +85,16 @@ def _order(fields: Mapping[str, Any], *, is_form: bool) -> Order:
         order = read_order(fields, is_form=is_form)
     except RecursionError as error:
         raise MalformedRequestError("The JSON is nested too deeply.") from error
-    with _blaming_metadata():
-        _require_storable(order.metadata)
+    _require_storable(order.metadata)
     return order
-
-
-@contextmanager
-def _blaming_metadata() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise InvalidValueError(str(error), faults=[FieldFault("metadata", str(error))]) from error
 
 
 def _require_storable(value: object, depth: int = 1) -> None:
     """Refuse JSON that a record cannot hold, or that another reader of it would fail over."""
     if depth > _MAX_DEPTH:
-        raise ValueError(f"metadata is nested more than {_MAX_DEPTH} deep")
+        raise _invalid("metadata", f"metadata is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("metadata has half of a surrogate pair; expected Unicode text")
+        raise _invalid("metadata", "metadata has half of a surrogate pair; expected Unicode text")
     inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     for item in inner:
         _require_storable(item, depth + 1)
@@ -152,5 +142,11 @@ def _read_json(request: Request) -> Submission:
         raise ImageMissingError(
             "JSON names its photo by upload_id; send a photo itself as multipart/form-data."
         )
-    detail = f"there is no upload {str(upload_id)[:80]!r}; direct uploads are not offered by this version"
-    raise InvalidValueError(detail, faults=[FieldFault("upload_id", detail)])
+    raise _invalid(
+        "upload_id",
+        f"there is no upload {str(upload_id)[:80]!r}; direct uploads are not offered by this version",
+    )
+
+
+def _invalid(field: str, detail: str) -> InvalidValueError:
+    return InvalidValueError(detail, faults=[FieldFault(field, detail)])

@@ -72,7 +72,7 @@ def test_a_job_that_succeeded_shows_its_pictures(world: ApiWorld) -> None:
 
 
 def test_every_picture_can_be_fetched_as_promised(world: ApiWorld) -> None:
-    """Field report 20 and 22: stable URLs, not base64."""
+    """Field report 20 to 22: stable URLs, not base64, and the worker has no part in it."""
     job = world.client.get(f"/v1/jobs/{world.done()}").json
     for picture in (job["matte"], job["preview"], job["results"]["color"]):
         answer = world.client.get(picture["url"])
@@ -200,7 +200,7 @@ def test_a_preference_nobody_understands_is_none(world: ApiWorld, prefer: str) -
 
 
 def test_a_repeated_key_gives_the_same_job_as_it_is_now(world: ApiWorld) -> None:
-    """Field report 24 and 25: a retry attaches to the same job."""
+    """Field report 24, 25 and 37: a retry, or a page that was killed, attaches to the same job."""
     key = {"Idempotency-Key": "order-7"}
     first = world.submit(headers=key)
     assert "Idempotency-Replayed" not in first.headers

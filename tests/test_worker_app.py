@@ -81,6 +81,18 @@ def test_a_model_that_cannot_be_loaded_ends_the_process_and_is_never_ready() -> 
     assert gate.engine is None
 
 
+def test_the_gate_opens_only_after_the_model_that_serves_has_been_warmed(world: World) -> None:
+    """Field report 2 and 27: warm-up warmed another object; kernels compiled on first use."""
+    gate, warmed = ModelGate(), []
+
+    def warm(model) -> None:
+        assert gate.engine is None
+        warmed.append(model)
+
+    load_in_background(gate, lambda: world.model, warm, die=lambda: None, tell=lambda: None).join(5)
+    assert warmed == [gate.model(within_s=0)]
+
+
 def test_a_model_that_fails_its_warm_up_is_never_ready(world: World) -> None:
     """Field report 4: warm-up crashed behind a 200."""
     gate, dead = ModelGate(), threading.Event()
