@@ -30,6 +30,10 @@ _PASSED_ON = (
     "OPENBLAS_L2_SIZE",
 )
 
+#: For the API: what an upload has freed goes back to the system (measured: 9 MB less after 500 of 20 MB).
+#: Not for the worker, whose large arrays would be mapped anew each time.
+_GIVE_MEMORY_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
 _FALLBACK = """
   ****************************************************************************
   *  ENGINE grabcut: no checkpoint was found.                                *
@@ -111,7 +115,7 @@ def _system(folder: DataFolder, environ: dict[str, str], port: int, slots: int) 
         front = listen(port)
     except OSError as error:
         refuse(f"Port {port} cannot be taken: {error.strerror}. Choose another with --port.")
-    api = Child("api", front, environ, folder.log("api"))
+    api = Child("api", front, {**environ, **_GIVE_MEMORY_BACK}, folder.log("api"))
     worker = Child("worker", listen(0), environ, folder.log("worker"))
     return LocalSystem(folder, api, worker, slots, say=lambda line: click.echo(line, err=True))
 
