@@ -1,0 +1,1 @@
+"""What make bench runs, and its committed results."""

@@ -1,0 +1,28 @@
+"""How much is measured: enough for medians that hold, or just enough to see that everything runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """Rounds and repetitions of one run."""
+
+    rounds: int
+    submits: int  #: in a round of one client, as the next two
+    polls: int
+    hops: int
+    uploads_first: int  #: large uploads before the first look at the memory ...
+    uploads: int  #: ... and before the second
+    redeliveries: int
+    kills: int
+
+    @staticmethod
+    def calls(at_one_client: int, clients: int) -> int:
+        """Return how many calls a round has: more where many clients share them."""
+        return at_one_client if clients == 1 else max(clients, 4 * at_one_client)
+
+
+FULL = Effort(
+    rounds=8, submits=25, polls=100, hops=50, uploads_first=50, uploads=500, redeliveries=50, kills=3
+)
+QUICK = Effort(rounds=2, submits=5, polls=20, hops=10, uploads_first=8, uploads=16, redeliveries=10, kills=1)
