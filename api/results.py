@@ -81,6 +81,6 @@ def _serve(job: Job, picture: dict[str, Any], filename: str) -> Answer:
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response.content_length = picture["bytes"]
     # A range that cannot be satisfied is passed over, as HTTP allows: the whole picture is no error.
-    is_apt = request.range is None or request.range.range_for_length(picture["bytes"]) is not None
+    is_apt = request.range is not None and request.range.range_for_length(picture["bytes"]) is not None
     environ = {k: v for k, v in request.environ.items() if is_apt or k != "HTTP_RANGE"}
     return response.make_conditional(environ, accept_ranges=True, complete_length=picture["bytes"])
