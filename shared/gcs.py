@@ -24,8 +24,8 @@ from shared.errors import (
 from shared.gcs_bytes import Outgoing
 from shared.gcs_calls import BucketCalls, Change, Page
 from shared.gcs_errors import FleetingError
+from shared.gcs_line import Line
 from shared.gcs_patience import Budget, Patience
-from shared.gcs_session import widen
 from shared.gcs_signed_urls import SignedUrls
 from shared.gcs_signing import IamSigning
 from shared.object_names import check_name, check_prefix
@@ -47,10 +47,11 @@ def connect(bucket: str, *, connections: int = 64, patience: Patience | None = N
     # It would ask for the bucket's metadata behind our back: a call, and a right that we do not want.
     client._bucket_metadata_cache = None  # noqa: SLF001
     session = client._http  # noqa: SLF001 -- there is no other door to the connection pool
-    widen(session, connections)
+    line = Line(connections)
+    line.carry(session)
     is_anonymous = isinstance(session.credentials, AnonymousCredentials)
     return GcsStore(
-        BucketCalls(client, bucket),
+        BucketCalls(client, bucket, line),
         signing=None if is_anonymous else partial(IamSigning, session),
         patience=patience or Patience(),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from urllib3.exceptions import HTTPError
 
 from shared.errors import (
@@ -50,7 +50,7 @@ def translate(error: Exception) -> Exception:
     """Return the port's error for one of the client's."""
     if isinstance(error, GoogleAPICallError):
         return _of_status(int(error.code or 0), str(error))
-    if isinstance(error, RefreshError) and not error.retryable:
+    if isinstance(error, GoogleAuthError) and not (error.retryable or isinstance(error, TransportError)):
         return _refused(_UNAUTHORIZED, "The service has no credentials that Cloud Storage takes.")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return StoreFullError("There is no room for what Cloud Storage sends; try again later.")
