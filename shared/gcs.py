@@ -27,7 +27,7 @@ from shared.gcs_errors import FleetingError
 from shared.gcs_line import Line
 from shared.gcs_patience import Budget, Patience
 from shared.gcs_signed_urls import SignedUrls
-from shared.gcs_signing import IamSigning
+from shared.gcs_signing import IAM, IamSigning
 from shared.object_names import check_name, check_prefix
 from shared.ports import Blob, Listing, Stat, Version
 
@@ -38,7 +38,9 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _PING_NAME, _PING_WITHIN_S = "ping", 2.0
 
 
-def connect(bucket: str, *, connections: int = 64, patience: Patience | None = None) -> "GcsStore":
+def connect(
+    bucket: str, *, connections: int = 64, patience: Patience | None = None, iam: str = IAM
+) -> "GcsStore":
     """Return the store in a bucket, with the environment's credentials; nothing is asked of it yet.
 
     With ``STORAGE_EMULATOR_HOST`` set, the client talks to that instead, without credentials.
@@ -52,7 +54,7 @@ def connect(bucket: str, *, connections: int = 64, patience: Patience | None = N
     is_anonymous = isinstance(session.credentials, AnonymousCredentials)
     return GcsStore(
         BucketCalls(client, bucket, line),
-        signing=None if is_anonymous else partial(IamSigning, session),
+        signing=None if is_anonymous else partial(IamSigning, session, iam=iam),
         patience=patience or Patience(),
     )
 

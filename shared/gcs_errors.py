@@ -30,7 +30,7 @@ _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _PRECONDITION_FAILED = 400,
 _FLEETING = frozenset({408, 410, 429})
 _FLEETING_WORDS = re.compile(r"rateLimitExceeded|RateLimitExceeded|doesn't match calculated")
 _NO_BUCKET = "bucket does not exist"
-_RIGHT = re.compile(r"\b(?:storage|iam)\.[A-Za-z]+\.[A-Za-z]+\b")
+_RIGHT = re.compile(r"(?:Permission '|does not have )((?:storage|iam)\.\w+\.\w+)")
 
 
 class FleetingError(StoreUnavailableError):
@@ -72,7 +72,7 @@ def _refusal(status: int, text: str) -> str:
         return "The bucket does not exist."
     right = _RIGHT.search(text)
     if status in {_UNAUTHORIZED, _FORBIDDEN} and right:
-        return f"The service's account lacks a right: {right.group()}."
+        return f"The service's account lacks a right: {right[1]}."
     return f"Cloud Storage refuses the request (status {status})."
 
 

@@ -30,7 +30,12 @@ from tests.gcs_fake_objects import MOST_A_PAGE, Objects, Refused, Version
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>[^/]+)")
 _OBJECTS = re.compile(r"(?P<upload>/upload)?/storage/v1/b/(?P<bucket>[^/]+)/o")
 _KEPT_OF_A_CHUNK = 256 * 1024
-_MESSAGES = {403: ("forbidden", "robot@x does not have storage.objects.{right} access to the object.")}
+_MESSAGES = {
+    403: (
+        "forbidden",
+        "robot@x.iam.gserviceaccount.com does not have storage.objects.{right} access to the object.",
+    )
+}
 _RIGHTS = {"stat": "get", "read": "get", "list": "list", "delete": "delete"}
 
 
