@@ -71,7 +71,7 @@ def faulted_reads(world: GcsWorld, chance: random.Random) -> Tally:
 
 
 def test_no_read_is_silently_corrupt(record_property) -> None:
-    with gcs_world(silence_s=5) as world:
+    with gcs_world() as world:
         tally = faulted_reads(world, random.Random(3))
         assert world.fake.calls["read"] == READS + tally.faults.total()
     record_property("faulted_reads", dict(tally.counts))
