@@ -29,6 +29,7 @@ lint: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-cache | tail -n 3
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
 fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system"
