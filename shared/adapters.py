@@ -18,7 +18,9 @@ def build_store(settings: Settings) -> ObjectStore:
 def build_queue(settings: Settings) -> Queue:
     """Return the queue; to be called in the process that uses it, not before a fork."""
     if isinstance(settings.queue, Project):
-        raise NotImplementedError("Pub/Sub")
+        from shared import pubsub  # noqa: PLC0415 - see above
+
+        return pubsub.connect(settings.queue)
     return SqliteQueue(settings.queue)
 
 
