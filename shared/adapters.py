@@ -11,7 +11,9 @@ from shared.sqlite_queue import SqliteQueue
 def build_store(settings: Settings) -> ObjectStore:
     """Return the object store."""
     if isinstance(settings.store, Bucket):
-        raise NotImplementedError("Cloud Storage")
+        from shared import gcs  # noqa: PLC0415 - see above
+
+        return gcs.connect(settings.store.name)
     return FolderStore(settings.store)
 
 
