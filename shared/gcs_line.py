@@ -46,7 +46,7 @@ class Line(HTTPAdapter):
         # The client and requests read by this; it would wait for each piece to be full.
         response.raw.stream = partial(_pieces, response.raw, self._thread.budget.require)
         if not response.ok:
-            _ = response.content  # else the connection stays with an answer that the client throws away
+            _ = response.content  # else a 401 that is answered by new credentials keeps its connection
         return response
 
     def now(self) -> datetime:

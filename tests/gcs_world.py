@@ -11,9 +11,6 @@ from shared.gcs import GcsStore, connect
 from shared.gcs_patience import Patience
 from tests.gcs_fake import GcsFake, running
 
-#: Silence is what a stalled call costs a test; everything else is as in production.
-SILENCE_S = 0.25
-
 
 def connected(fake: GcsFake, patience: Patience | None = None) -> GcsStore:
     """Connect to a fake as the services do, through the environment."""
@@ -52,9 +49,8 @@ class GcsWorld:
 def gcs_world(**patience: float) -> Iterator[GcsWorld]:
     """Lend a world; its calls have ten seconds, naps included."""
     naps = Naps()
-    impatient = Patience(**{"silence_s": SILENCE_S, **patience}, sleep=naps.sleep, monotonic=naps.monotonic)
     with running() as fake:
-        store = connected(fake, impatient)
+        store = connected(fake, Patience(**patience, sleep=naps.sleep, monotonic=naps.monotonic))
         try:
             yield GcsWorld(fake, store, naps)
         finally:

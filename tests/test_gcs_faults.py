@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.gcs_world import GcsWorld, gcs_world
 
 OLD = b'{"old": true, "filled": "' + b"o" * 200 + b'"}'
 NEW = b'{"new": true, "filled": "' + b"n" * 300 + b'"}'
+SILENCE_S = 0.25
+SLACK_S = 2.0  #: for a busy machine; a call that had no end would take more
 BIG = os.urandom(17 << 20)  # two chunks
 
 #: What nobody can help by asking again.
@@ -92,10 +95,10 @@ def by_case(cases: list[tuple[str, Fault]]) -> Any:
     return pytest.mark.parametrize(("name", "fault"), cases, ids=lambda value: getattr(value, "name", value))
 
 
-@pytest.fixture
-def world() -> Iterator[GcsWorld]:
-    with gcs_world() as world:
-        yield world
+def world_with(fault: Fault, **patience: float) -> AbstractContextManager[GcsWorld]:
+    """A world that waits for silence only where there is some; a busy machine is not silence."""
+    is_silent = fault in {Fault.STALL, Fault.LATE}
+    return gcs_world(silence_s=SILENCE_S if is_silent else 5, **patience)
 
 
 def begin(world: GcsWorld, name: str) -> Site:
@@ -118,39 +121,46 @@ def assert_nothing_is_half_done(world: GcsWorld, site: Site, *, is_done: bool) -
 
 
 @by_case(PASSING)
-def test_a_fault_that_passes_is_got_over(world, name, fault) -> None:
-    site = begin(world, name)
-    world.fake.faults.plan(site.kind, fault)
-    assert site.right(world, site.do(world))
-    assert_nothing_is_half_done(world, site, is_done=True)
-    assert world.fake.faults.done == {(site.kind, fault): 1}
+def test_a_fault_that_passes_is_got_over(name, fault) -> None:
+    with world_with(fault) as world:
+        site = begin(world, name)
+        world.fake.faults.plan(site.kind, fault)
+        assert site.right(world, site.do(world))
+        assert_nothing_is_half_done(world, site, is_done=True)
+        assert world.fake.faults.done == {(site.kind, fault): 1}
 
 
 @by_case(PASSING)
-def test_a_fault_at_every_other_call_is_got_over_too(world, name, fault) -> None:
-    site = begin(world, name)
-    world.fake.faults.plan(site.kind, fault, calls=[0, 2, 4])
-    assert site.right(world, site.do(world))
-    assert_nothing_is_half_done(world, site, is_done=True)
+def test_a_fault_at_every_other_call_is_got_over_too(name, fault) -> None:
+    with world_with(fault) as world:
+        site = begin(world, name)
+        world.fake.faults.plan(site.kind, fault, calls=[0, 2, 4])
+        assert site.right(world, site.do(world))
+        assert_nothing_is_half_done(world, site, is_done=True)
 
 
-@by_case(CASES)
+@by_case([case for case in CASES if case not in HARMLESS])
 def test_a_fault_that_lasts_is_said_in_time(name, fault) -> None:
-    with gcs_world(total_s=2, silence_s=0.1) as world:
+    with world_with(fault, total_s=2) as world:
         site = begin(world, name)
         world.fake.faults.always(site.kind, fault)
         began = world.naps.monotonic()
-        if (name, fault) in HARMLESS:
-            assert site.right(world, site.do(world))
-            assert_nothing_is_half_done(world, site, is_done=True)
-            return
         with pytest.raises(StoreUnavailableError) as caught:
             site.do(world)
-        assert world.naps.monotonic() - began <= 2.5
+        assert world.naps.monotonic() - began <= 2 + SLACK_S
         assert (len(world.naps.slept_s) == 0) == (fault in LASTING)
         assert_nothing_is_half_done(world, site, is_done=False)
         assert "photos" not in caught.value.detail
         assert "127.0.0.1" not in caught.value.detail
+
+
+@by_case(sorted(HARMLESS, key=str))
+def test_a_fault_that_spoils_nothing_that_is_needed_may_last(name, fault) -> None:
+    with world_with(fault) as world:
+        site = begin(world, name)
+        world.fake.faults.always(site.kind, fault)
+        assert site.right(world, site.do(world))
+        assert_nothing_is_half_done(world, site, is_done=True)
 
 
 @pytest.mark.parametrize("name", [n for n, s in SITES.items() if s.kind not in BODILESS])
@@ -161,5 +171,5 @@ def test_an_answer_that_trickles_for_ever_is_cut_off(name) -> None:
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError):
             site.do(world)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 0.6 + SLACK_S
         assert_nothing_is_half_done(world, site, is_done=False)

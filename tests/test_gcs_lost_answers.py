@@ -11,7 +11,7 @@ from tests.gcs_world import GcsWorld, connected, gcs_world
 
 @pytest.fixture
 def world() -> Iterator[GcsWorld]:
-    with gcs_world() as world:
+    with gcs_world(silence_s=0.5) as world:
         yield world
 
 

@@ -1,5 +1,6 @@
 """Cloud Storage is asked no more than is needed, by as many threads as there are, for ten seconds at most."""
 
+import gc
 import logging
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.world import TurnedClock
 
 @pytest.fixture
 def world() -> Iterator[GcsWorld]:
-    with gcs_world(silence_s=5) as world:
+    with gcs_world() as world:
         yield world
 
 
@@ -106,6 +107,18 @@ def test_forty_threads_have_forty_connections_and_keep_them(world, caplog) -> No
     assert world.fake.peak_at_once > 20  # the default pool would do as many, and throw 30 away each time
     assert world.fake.connections <= 41
     assert caplog.records == []
+
+
+def test_an_answer_that_nobody_reads_keeps_no_connection(world) -> None:
+    world.fake.faults.always("read", Fault.EXPIRED)
+    gc.disable()  # it would close what was left behind, some time
+    try:
+        for _ in range(5):
+            with pytest.raises(StoreUnavailableError):
+                world.store.read("missing")
+    finally:
+        gc.enable()
+    assert world.fake.connections == 1
 
 
 def test_ten_seconds_are_the_most_that_a_call_takes(world) -> None:
