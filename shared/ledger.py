@@ -31,6 +31,7 @@ from shared.pace import COMMIT_WITHIN
 from shared.ports import Clock, Queue, Stat
 from shared.reading import Reader
 from shared.records import Accepted
+from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
 
@@ -57,15 +58,16 @@ class Ledger(Reader):
             If the job exists with another request's digest.
         """
         began = self.monotonic()
-        stored = self._store_photo(accepted, photo)
-        self.mark(job_id, 0)
+        stored, _ = both(
+            self.beside, lambda: self._store_photo(accepted, photo), lambda: self.mark(job_id, 0)
+        )
         self._require_young(began)
         pinned = replace(accepted, photo=replace(accepted.photo, generation=stored.generation))
         try:
             records.write_once(self.store, records.accepted_name(job_id), pinned.document())
         except NameTakenError:
             self.store.delete(accepted.photo.name)
-            return self.agree(job_id, accepted.request_digest)
+            return self.agree(self.accepted(job_id), accepted.request_digest)
         return True
 
     def _store_photo(self, accepted: Accepted, photo: Path) -> Stat:
@@ -79,17 +81,16 @@ class Ledger(Reader):
                 raise StoreUnavailableError("The photo was not stored whole.") from None
             return stored
 
-    def agree(self, job_id: str, request_digest: str) -> bool:
-        """Return ``False`` if a job was promised for the same request already.
+    @staticmethod
+    def agree(accepted: Accepted, request_digest: str) -> bool:
+        """Return ``False`` if a promise was made for the same request already.
 
         Raises
         ------
         IdempotencyKeyReusedError
-            If it was promised for another one.
-        NoSuchObjectError
-            If it was not promised.
+            If it was made for another one.
         """
-        if self.accepted(job_id).request_digest != request_digest:
+        if accepted.request_digest != request_digest:
             raise IdempotencyKeyReusedError(
                 "The key was used for another photo or another recipe; use a new key."
             )
@@ -167,12 +168,12 @@ class Ledger(Reader):
         )
         document = {"at": self.clock().isoformat(), **by}
         try:
-            records.write_once(self.store, claim.name("json"), document, token=claim.token)
+            written = records.write_once(self.store, claim.name("json"), document, token=claim.token)
         except NameTakenError as error:
             raise JobBusyError("Another attempt has just claimed the job.") from error
         except TransientError as error:
             raise ClaimInDoubtError(claim) from error
-        return claim
+        return replace(claim, created=written.updated)
 
     def is_claimed(self, claim: Claim) -> bool:
         """Whether a claim whose writing was in doubt was written after all, and by us."""

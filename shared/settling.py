@@ -8,9 +8,10 @@ import logging
 
 from shared import records
 from shared.errors import PHOTO_FAULTS, JobNotSettledError, NameTakenError, NoSuchObjectError, ServiceError
-from shared.jobs import CLOSING, Kind, Standing
+from shared.jobs import CLOSING, Claim, Kind, Standing
 from shared.ledger import Ledger
 from shared.records import Terminal
+from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
 
@@ -20,31 +21,40 @@ def failed(error: ServiceError, ledger: Ledger, *, by: str, attempt: int = 0) ->
     return Terminal(status="failed", at=ledger.clock(), settled_by=by, attempt=attempt, error=error.problem())
 
 
-def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> Terminal:
-    """Write how an epoch ended, unless it has ended already, and finish; return how it really ended."""
+def settle(
+    ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, *, claim: Claim | None = None
+) -> Terminal:
+    """Write how an epoch ended, unless it has ended already, and finish; return how it really ended.
+
+    An attempt that succeeded gives its claim: if it was alone there are no losers to look for.
+    """
+    has_losers = True
     try:
-        records.write_once(
+        written = records.write_once(
             ledger.store, records.epoch_name(job_id, epoch, "terminal.json"), terminal.document()
         )
     except NameTakenError:
         terminal = ledger.terminal(job_id, epoch)
     else:
         _log_settled(job_id, epoch, terminal)
-    finish(ledger, job_id, epoch, terminal)
+        if claim and terminal.status == "succeeded":
+            has_losers = not claim.was_alone(written.updated, ledger.pace)
+    finish(ledger, job_id, epoch, terminal, has_losers=has_losers)
     return terminal
 
 
-def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:
+def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, *, has_losers: bool = True) -> None:
     """Do what a settled epoch still owes; each step may have been done before."""
     if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
         _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
-    _delete_losers(ledger, job_id, epoch, terminal)
-    # Nobody is to be told yet: webhooks will take the event over here.
-    _create(
-        ledger,
-        records.epoch_name(job_id, epoch, "announced.json"),
-        {"at": ledger.clock().isoformat(), "to": None},
-    )
+    if has_losers:
+        both(
+            ledger.beside,
+            lambda: _delete_losers(ledger, job_id, epoch, terminal),
+            lambda: _announce(ledger, job_id, epoch),
+        )
+    else:
+        _announce(ledger, job_id, epoch)
     ledger.store.delete(records.marker_name(job_id, epoch))
 
 
@@ -100,6 +110,12 @@ def close(ledger: Ledger, job_id: str, epoch: int) -> None:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
     ledger.store.delete(records.marker_name(job_id, epoch))
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def _announce(ledger: Ledger, job_id: str, epoch: int) -> None:
+    # Nobody is to be told yet: webhooks will take the event over here.
+    name = records.epoch_name(job_id, epoch, "announced.json")
+    _create(ledger, name, {"at": ledger.clock().isoformat(), "to": None})
 
 
 def _delete_losers(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:

@@ -19,6 +19,7 @@ from shared.adapters import build_queue, build_store
 from shared.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, ServiceError, TransientError
 from shared.ledger import Ledger
 from shared.settings import Settings, SettingsError
+from shared.side_by_side import in_thread
 from worker.engine import build_engine, warm
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate, load_in_background
@@ -86,6 +87,7 @@ def build_services(settings: Settings) -> Lifecycle:
             grace_s=patience.process_s - patience.deadline_s,
             die=lambda: _die_stuck(stopping),
         ),
+        beside=in_thread,
         is_stopping=stopping.is_set,
     )
     load_in_background(gate, lambda: build_engine(settings), warm, _die_unloadable, lambda: report(services))
