@@ -58,11 +58,12 @@ class Ledger(Reader):
             If the job exists with another request's digest.
         """
         began = self.monotonic()
-        stored, _ = both(
+        stored, marker = both(
             self.beside, lambda: self._store_photo(accepted, photo), lambda: self.mark(job_id, 0)
         )
         self._require_young(began)
-        pinned = replace(accepted, photo=replace(accepted.photo, generation=stored.generation))
+        photo_pin = replace(accepted.photo, generation=stored.generation)
+        pinned = replace(accepted, photo=photo_pin, marker=marker)
         try:
             records.write_once(self.store, records.accepted_name(job_id), pinned.document())
         except NameTakenError:
@@ -96,17 +97,15 @@ class Ledger(Reader):
             )
         return False
 
-    def mark(self, job_id: str, epoch: int) -> None:
-        """Create an epoch's marker, or make one that was left behind young again."""
+    def mark(self, job_id: str, epoch: int) -> int:
+        """Create an epoch's marker, or make one that was left behind young again; return its generation."""
         name = records.marker_name(job_id, epoch)
         for _ in range(_MARK_TRIES):
             try:
-                self.store.create(name, b"{}")
+                return self.store.create(name, b"{}").generation
             except NameTakenError:
-                if self._is_young(name):
-                    return
-            else:
-                return
+                if generation := self._made_young(name):
+                    return generation
         raise StoreUnavailableError("The same job is being accepted and removed at once; try again.")
 
     def open(self, job_id: str, epoch: int, document: Mapping[str, Any]) -> None:
@@ -122,15 +121,15 @@ class Ledger(Reader):
             # The sweep may be about to remove the marker: a promise without one could be lost.
             raise StoreUnavailableError("Storage took too long.")
 
-    def _is_young(self, name: str) -> bool:
-        """Whether a marker that exists will outlive the commit that it stands for."""
+    def _made_young(self, name: str) -> int | None:
+        """Return the generation of a marker that will outlive the commit that it stands for."""
         try:
             stat = self.store.stat(name)
             if stat.age >= COMMIT_WITHIN:
-                self.store.replace(name, b"{}", generation=stat.generation)
+                stat = self.store.replace(name, b"{}", generation=stat.generation)
         except (GenerationMismatchError, NoSuchObjectError):
-            return False
-        return True
+            return None
+        return stat.generation
 
     def publish(
         self, job_id: str, epoch: int, number: int, *, by: str, traceparent: str | None = None

@@ -5,11 +5,21 @@ gone, so a settled job always ends with its client told and nothing owed.
 """
 
 import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared import records
-from shared.errors import PHOTO_FAULTS, JobNotSettledError, NameTakenError, NoSuchObjectError, ServiceError
+from shared.errors import (
+    PHOTO_FAULTS,
+    GenerationMismatchError,
+    JobNotSettledError,
+    NameTakenError,
+    NoSuchObjectError,
+    ServiceError,
+)
 from shared.jobs import CLOSING, Claim, Kind, Standing
 from shared.ledger import Ledger
+from shared.pace import Pace
 from shared.records import Terminal
 from shared.side_by_side import both
 
@@ -21,14 +31,26 @@ def failed(error: ServiceError, ledger: Ledger, *, by: str, attempt: int = 0) ->
     return Terminal(status="failed", at=ledger.clock(), settled_by=by, attempt=attempt, error=error.problem())
 
 
-def settle(
-    ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, *, claim: Claim | None = None
-) -> Terminal:
-    """Write how an epoch ended, unless it has ended already, and finish; return how it really ended.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What whoever settles an epoch knows of it, and need not ask the store for."""
 
-    An attempt that succeeded gives its claim: if it was alone there are no losers to look for.
-    """
-    has_losers = True
+    claim: Claim | None = None  #: under which it was worked on
+    marker: int | None = None  #: generation of its marker
+    settled: datetime | None = None  #: the store's time of the terminal record, where it is ours
+
+    def has_losers(self, terminal: Terminal, pace: Pace) -> bool:
+        """Whether there may be pictures that nobody is ever given."""
+        if terminal.status != "succeeded" or self.claim is None or self.settled is None:
+            return True
+        return not self.claim.was_alone(self.settled, pace)
+
+
+_NOTHING = Known()
+
+
+def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> Terminal:
+    """Write how an epoch ended, unless it has ended already, and finish; return how it really ended."""
     try:
         written = records.write_once(
             ledger.store, records.epoch_name(job_id, epoch, "terminal.json"), terminal.document()
@@ -36,18 +58,17 @@ def settle(
     except NameTakenError:
         terminal = ledger.terminal(job_id, epoch)
     else:
+        known = replace(known, settled=written.updated)
         _log_settled(job_id, epoch, terminal)
-        if claim and terminal.status == "succeeded":
-            has_losers = not claim.was_alone(written.updated, ledger.pace)
-    finish(ledger, job_id, epoch, terminal, has_losers=has_losers)
+    finish(ledger, job_id, epoch, terminal, known)
     return terminal
 
 
-def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, *, has_losers: bool = True) -> None:
+def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> None:
     """Do what a settled epoch still owes; each step may have been done before."""
     if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
         _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
-    if has_losers:
+    if known.has_losers(terminal, ledger.pace):
         both(
             ledger.beside,
             lambda: _delete_losers(ledger, job_id, epoch, terminal),
@@ -55,7 +76,7 @@ def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, *, has_l
         )
     else:
         _announce(ledger, job_id, epoch)
-    ledger.store.delete(records.marker_name(job_id, epoch))
+    _delete_marker(ledger, records.marker_name(job_id, epoch), known.marker)
 
 
 def finish_if_due(ledger: Ledger, standing: Standing) -> None:
@@ -110,6 +131,13 @@ def close(ledger: Ledger, job_id: str, epoch: int) -> None:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
     ledger.store.delete(records.marker_name(job_id, epoch))
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def _delete_marker(ledger: Ledger, name: str, generation: int | None) -> None:
+    try:
+        ledger.store.delete(name, generation=generation)
+    except GenerationMismatchError:
+        ledger.store.delete(name)  # it was made young again by a client that came back with its key
 
 
 def _announce(ledger: Ledger, job_id: str, epoch: int) -> None:

@@ -150,3 +150,19 @@ def test_a_photo_or_a_marker_alone_promises_nothing(
         world.clock.turn(minutes=6)
         world.sweep()
     assert world.names("open/") == []
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_marker_that_a_client_made_young_again_goes_with_its_job_all_the_same(
+    tmp_path: Path, order: str, old: bool
+) -> None:
+    """The promise tells the marker's generation; a client that came back may have replaced it since."""
+    world = World(tmp_path, order=order)
+    world.accept()
+    world.clock.turn(minutes=6 if old else 1)
+    told = world.job().accepted.marker
+    now = world.ledger().mark(JOB, 0)
+    assert (told != now) is old
+    assert world.store.stat(f"open/{JOB}.e0").generation == now
+    assert world.deliver() is Outcome.ACK
+    world.assert_succeeded()

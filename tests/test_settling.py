@@ -180,6 +180,25 @@ def test_an_attempt_is_sure_to_have_been_alone_only_while_nobody_can_have_taken_
     assert claim.was_alone(claimed + timedelta(seconds=seconds), CLOUD) is is_sure
 
 
+@pytest.mark.parametrize(
+    ("status", "is_claimed", "is_ours", "has_losers"),
+    [
+        ("succeeded", True, True, False),
+        ("succeeded", True, False, True),
+        ("succeeded", False, True, True),
+        ("failed", True, True, True),
+        ("cancelled", True, True, True),
+    ],
+)
+def test_losers_are_looked_for_unless_the_only_attempt_has_just_settled_as_a_success(
+    status: str, is_claimed: bool, is_ours: bool, has_losers: bool
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    claim = Claim(job_id=JOB, epoch=0, number=1, created=now) if is_claimed else None
+    known = settling.Known(claim=claim, settled=now if is_ours else None)
+    assert known.has_losers(Terminal(status=status, at=now, settled_by="test"), CLOUD) is has_losers
+
+
 def test_a_claim_of_which_the_store_has_told_no_time_is_sure_of_nothing() -> None:
     claim = Claim(job_id=JOB, epoch=0, number=1)
     assert not claim.was_alone(datetime(2026, 1, 1, tzinfo=UTC), CLOUD)

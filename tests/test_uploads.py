@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import StoreUnavailableError
+from shared.errors import ImageCorruptError, StoreUnavailableError
 from tests.beside import ORDERS, Drawn, Threads
 from tests.world import JOB, TWO_EFFECTS, Process, World
 from worker.errands import Errands
@@ -119,6 +119,22 @@ def test_an_attempt_that_learns_between_stages_that_the_job_was_cancelled_goes_n
     assert not any("create jobs/JOB/e0/terminal.json" in call for call in calls)
     if order == "early":  # the answer to its question was there at once
         assert not any("create results/" in call for call in calls)
+    assert world.names("results/") == world.names("open/") == []
+
+
+def test_a_failed_job_keeps_no_picture_though_storage_refused_to_delete_one(world: World) -> None:
+    refused: list[str] = []
+
+    def fail(call: str) -> None:
+        if call == f"before {upload('preview')}":
+            raise ImageCorruptError("broken")
+        if call.startswith("before store.delete results/") and not refused:
+            refused.append(call)
+            raise StoreUnavailableError("away")
+
+    assert world.deliver(world.services(Process(fail))) is Outcome.ACK
+    assert refused
+    assert world.job().terminal.error["slug"] == "image-corrupt"
     assert world.names("results/") == world.names("open/") == []
 
 

@@ -109,11 +109,16 @@ class Attempt:
             how = self._ledger.terminal(job_id, epoch)
             settling.finish(self._ledger, job_id, epoch, how)
         else:
-            how = settling.settle(self._ledger, job_id, epoch, terminal, claim=self.claim)
+            how = settling.settle(self._ledger, job_id, epoch, terminal, self._known())
         self._pulse.conclude()
         if how is not terminal:
             log.info("job.settled_elsewhere", extra={"claim": self.claim.number, "status": how.status})
             self._delete_own()
+
+    def _known(self) -> settling.Known:
+        # Another epoch than the promise's has another marker.
+        marker = self.promise.result().marker if self.claim.epoch == 0 else None
+        return settling.Known(claim=self.claim, marker=marker)
 
     def _release(self, error: Exception) -> None:
         release = next((r for kind, r in _RELEASES if isinstance(error, kind)), Release.BUG)
