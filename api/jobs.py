@@ -99,7 +99,8 @@ def cancel(job_id: str) -> Response:
         ended = Terminal(
             status="cancelled", at=app.ledger.clock(), settled_by="client", attempt=job.worked.attempts
         )
-        terminal = settling.settle(app.ledger, job_id, job.worked.number, ended)
+        known = settling.Known(began=job.history.began(job.worked))
+        terminal = settling.settle(app.ledger, job_id, job.worked.number, ended, known)
     if terminal.status != "cancelled":
         raise AlreadySettledError(f"The job has {terminal.status} already.")
     return _answer(job_document(_job(job_id), app.ledger.clock()), 200)

@@ -45,6 +45,11 @@ class Standing:
         return self.history.epochs[self.epoch]
 
     @property
+    def began(self) -> datetime:
+        """When the epoch's first record was written, by the store's clock."""
+        return self.history.began(self.trace)
+
+    @property
     def must_run_alone(self) -> bool:
         """Whether the last attempt ended in a way that may take its neighbours along next time."""
         last = self.trace.last_claim

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Ledger(Reader):
     queue: Queue
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     # --- accepting and publishing ---------------------------------------------------------------
 
@@ -115,6 +116,20 @@ class Ledger(Reader):
         self._require_young(began)
         with contextlib.suppress(NameTakenError):
             records.write_once(self.store, records.epoch_name(job_id, epoch, "opened.json"), document)
+
+    def unmark(self, job_id: str, epoch: int, *, generation: int | None = None) -> None:
+        """Delete an epoch's marker, which ends what is owed; who knows its generation saves a look at it."""
+        name = records.marker_name(job_id, epoch)
+        try:
+            self.store.delete(name, generation=generation)
+        except GenerationMismatchError:
+            self.store.delete(name)  # it was made young again by a client that came back with its key
+
+    def rest(self, changed: datetime, now: datetime) -> None:
+        """Wait until an object that was changed at one time of the store's may be changed again."""
+        left = self.pace.rest - (now - changed)
+        if left > timedelta(0):
+            self.sleep(left.total_seconds())
 
     def _require_young(self, began: float) -> None:
         if self.monotonic() - began > COMMIT_WITHIN.total_seconds():

@@ -11,7 +11,6 @@ from datetime import datetime
 from shared import records
 from shared.errors import (
     PHOTO_FAULTS,
-    GenerationMismatchError,
     JobNotSettledError,
     NameTakenError,
     NoSuchObjectError,
@@ -37,6 +36,7 @@ class Known:
 
     claim: Claim | None = None  #: under which it was worked on
     marker: int | None = None  #: generation of its marker
+    began: datetime | None = None  #: the store's time of its first record, which followed the marker
     settled: datetime | None = None  #: the store's time of the terminal record, where it is ours
 
     def has_losers(self, terminal: Terminal, pace: Pace) -> bool:
@@ -76,7 +76,9 @@ def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: K
         )
     else:
         _announce(ledger, job_id, epoch)
-    _delete_marker(ledger, records.marker_name(job_id, epoch), known.marker)
+    if known.began and known.settled:
+        ledger.rest(known.began, known.settled)
+    ledger.unmark(job_id, epoch, generation=known.marker)
 
 
 def finish_if_due(ledger: Ledger, standing: Standing) -> None:
@@ -116,28 +118,28 @@ def erase(ledger: Ledger, job_id: str, *, kind: str, by: str) -> None:
         finish(ledger, job_id, job.worked.number, job.terminal)
     epoch = job.epoch + 1
     ledger.open(job_id, epoch, {"kind": kind, "by": by, "at": ledger.clock().isoformat()})
-    if ledger.look(job_id, epoch).kind is not Kind.CLOSING:
+    standing = ledger.look(job_id, epoch)
+    if standing.kind is not Kind.CLOSING:
         raise JobNotSettledError("The job has just been opened again.")
-    close(ledger, job_id, epoch)
+    close(ledger, job_id, epoch, opened=standing.began)
 
 
-def close(ledger: Ledger, job_id: str, epoch: int) -> None:
-    """Delete a job's photo and pictures; the records stay."""
-    for stat in ledger.store.list(f"results/{job_id}/").objects:
-        ledger.store.delete(stat.name)
+def close(ledger: Ledger, job_id: str, epoch: int, *, opened: datetime | None = None) -> None:
+    """Delete a job's photo and pictures; the records stay.
+
+    Whoever has just opened the epoch says when, by the store's clock: its marker is as young.
+    """
+    listing = ledger.store.list(f"results/{job_id}/")
+    for stat in listing.objects:
+        ledger.store.delete(stat.name, generation=stat.generation)
     try:
         ledger.store.delete(ledger.accepted(job_id).photo.name)
     except NoSuchObjectError:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
-    ledger.store.delete(records.marker_name(job_id, epoch))
+    if opened:
+        ledger.rest(opened, listing.now)
+    ledger.unmark(job_id, epoch)
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
-
-
-def _delete_marker(ledger: Ledger, name: str, generation: int | None) -> None:
-    try:
-        ledger.store.delete(name, generation=generation)
-    except GenerationMismatchError:
-        ledger.store.delete(name)  # it was made young again by a client that came back with its key
 
 
 def _announce(ledger: Ledger, job_id: str, epoch: int) -> None:
@@ -150,7 +152,7 @@ def _delete_losers(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) 
     keep = records.results_prefix(job_id, epoch, terminal.attempt) if terminal.status == "succeeded" else None
     for stat in ledger.store.list(records.results_prefix(job_id, epoch)).objects:
         if keep is None or not stat.name.startswith(keep):
-            ledger.store.delete(stat.name)
+            ledger.store.delete(stat.name, generation=stat.generation)
 
 
 def _create(ledger: Ledger, name: str, document: dict[str, object]) -> None:

@@ -5,10 +5,12 @@ Time is the world's: each call turns the clock by 50 ms, calls made side by side
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from shared.pace import ONE_MACHINE
 from tests.api_world import ApiWorld
 from tests.beside import Overlapped
 from tests.world import Process
@@ -173,4 +175,61 @@ def test_a_result_is_found_in_two_round_trips_and_signed_in_a_third(world: ApiWo
 
 
 def test_a_cancel_costs_six_round_trips(world: ApiWorld, job_id: str) -> None:
+    world.clock.turn(seconds=2)
     assert ask(world, lambda api: api.post(f"/v1/jobs/{job_id}/cancel")).ms <= 6 * CALL_MS
+
+
+class Changes:
+    """A process that notes when it changes which object."""
+
+    def __init__(self, world: ApiWorld) -> None:
+        self.at: dict[str, list[float]] = {}
+        self._world = world
+        self.process = Process(self._spy)
+
+    def _spy(self, told: str) -> None:
+        if told.startswith(("after store.create", "after store.replace", "before store.delete")):
+            self.at.setdefault(told.split(" ")[2], []).append(self._world.clock.monotonic())
+
+    @property
+    def least_s(self) -> float:
+        """The shortest time between two changes of one object."""
+        pauses = [later - change for times in self.at.values() for change, later in pairwise(times)]
+        assert pauses, "something must have been changed twice"
+        return min(pauses)
+
+
+def test_an_object_of_a_job_that_is_done_at_once_is_not_changed_twice_within_a_second(
+    world: ApiWorld,
+) -> None:
+    changes = Changes(world)
+    job_id = world.submitted(client=world.api(changes.process), effects=EFFECTS)
+    assert world.deliver(world.services(changes.process), job_id=job_id) is Outcome.ACK
+    assert changes.least_s >= 1
+    world.assert_succeeded(job_id)
+
+
+def test_an_object_of_a_job_that_is_cancelled_at_once_is_not_changed_twice_within_a_second(
+    world: ApiWorld,
+) -> None:
+    changes = Changes(world)
+    api = world.api(changes.process)
+    assert api.post(f"/v1/jobs/{world.submitted(client=api)}/cancel").status_code == 200
+    assert changes.least_s >= 1
+    assert world.names("open/") == []
+
+
+def test_an_object_of_a_job_that_is_erased_is_not_changed_twice_within_a_second(
+    world: ApiWorld, settled: str
+) -> None:
+    changes = Changes(world)
+    assert world.api(changes.process).delete(f"/v1/jobs/{settled}").status_code == 204
+    assert changes.least_s >= 1
+    assert world.names("inputs/") == world.names("open/") == []
+
+
+def test_on_one_machine_nobody_rests(tmp_path: Path) -> None:
+    world = ApiWorld(tmp_path, pace=ONE_MACHINE)
+    before = world.clock()
+    world.done()
+    assert world.clock() == before

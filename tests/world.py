@@ -168,6 +168,7 @@ class World:
             pace=self.pace,
             beside=process.beside,
             monotonic=self.clock.monotonic,
+            sleep=lambda seconds: self.clock.turn(seconds=seconds),
         )
 
     def services(self, process: Process | None = None, **changes: Any) -> Services:

@@ -118,7 +118,7 @@ class Attempt:
     def _known(self) -> settling.Known:
         # Another epoch than the promise's has another marker.
         marker = self.promise.result().marker if self.claim.epoch == 0 else None
-        return settling.Known(claim=self.claim, marker=marker)
+        return settling.Known(claim=self.claim, marker=marker, began=self.standing.began)
 
     def _release(self, error: Exception) -> None:
         release = next((r for kind, r in _RELEASES if isinstance(error, kind)), Release.BUG)
@@ -214,8 +214,8 @@ class Attempt:
         self.timings_ms["upload"] = round(self.timings_ms.get("upload", 0.0) + self._ms_since(began), 1)
 
     def _succeeded(self, rendered: Rendered, began: float) -> Terminal:
-        history = self.standing.history
-        queue_ms = round((history.now - history.began(self.standing.trace)).total_seconds() * 1000, 1)
+        waited = self.standing.history.now - self.standing.began
+        queue_ms = round(waited.total_seconds() * 1000, 1)
         timings = {"queue": queue_ms, **self.timings_ms, **rendered.timings_ms}
         timings["total"] = round(queue_ms + self._ms_since(began), 1)
         pictures = dict(self.results)
