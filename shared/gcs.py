@@ -24,10 +24,10 @@ from shared.errors import (
 from shared.gcs_bytes import Outgoing
 from shared.gcs_calls import BucketCalls, Change, Page
 from shared.gcs_errors import FleetingError
+from shared.gcs_line import Line
 from shared.gcs_patience import Budget, Patience
-from shared.gcs_session import widen
 from shared.gcs_signed_urls import SignedUrls
-from shared.gcs_signing import IamSigning
+from shared.gcs_signing import IAM, IamSigning
 from shared.object_names import check_name, check_prefix
 from shared.ports import Blob, Listing, Stat, Version
 
@@ -38,7 +38,9 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _PING_NAME, _PING_WITHIN_S = "ping", 2.0
 
 
-def connect(bucket: str, *, connections: int = 64, patience: Patience | None = None) -> "GcsStore":
+def connect(
+    bucket: str, *, connections: int = 64, patience: Patience | None = None, iam: str = IAM
+) -> "GcsStore":
     """Return the store in a bucket, with the environment's credentials; nothing is asked of it yet.
 
     With ``STORAGE_EMULATOR_HOST`` set, the client talks to that instead, without credentials.
@@ -47,11 +49,12 @@ def connect(bucket: str, *, connections: int = 64, patience: Patience | None = N
     # It would ask for the bucket's metadata behind our back: a call, and a right that we do not want.
     client._bucket_metadata_cache = None  # noqa: SLF001
     session = client._http  # noqa: SLF001 -- there is no other door to the connection pool
-    widen(session, connections)
+    line = Line(connections)
+    line.carry(session)
     is_anonymous = isinstance(session.credentials, AnonymousCredentials)
     return GcsStore(
-        BucketCalls(client, bucket),
-        signing=None if is_anonymous else partial(IamSigning, session),
+        BucketCalls(client, bucket, line),
+        signing=None if is_anonymous else partial(IamSigning, session, iam=iam),
         patience=patience or Patience(),
     )
 

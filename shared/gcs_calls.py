@@ -4,8 +4,9 @@ An answer is checked before it is believed: it must say which version it is abou
 be those that their CRC32C was made of.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from google.auth.credentials import Signing
@@ -13,9 +14,12 @@ from google.cloud import storage
 
 from shared.gcs_bytes import Incoming, Outgoing
 from shared.gcs_errors import FleetingError, translated
+from shared.gcs_line import Line
 from shared.gcs_patience import Budget
-from shared.gcs_session import Answers
 from shared.ports import Stat, Version
+
+#: Returns what signs within a timeout.
+NewSigning = Callable[[tuple[float, float]], Signing]
 
 _TOKEN = "cutout-token"  # noqa: S105 -- the name of a member, not a secret
 #: Of a resumable upload: as much memory as a single request of 8 MiB takes, which the client copies.
@@ -45,9 +49,8 @@ class Change:
 class BucketCalls:
     """What can be asked of one bucket's objects; the bucket itself is never asked for."""
 
-    def __init__(self, client: storage.Client, bucket: str) -> None:
-        self._client, self._bucket = client, client.bucket(bucket)
-        self._answers = Answers(client._http)  # noqa: SLF001 -- the client keeps no headers
+    def __init__(self, client: storage.Client, bucket: str, line: Line) -> None:
+        self._client, self._bucket, self._line = client, client.bucket(bucket), line
 
     def upload(self, name: str, change: Change, budget: Budget) -> Stat:
         """Write a version; up to 8 MiB in a single request."""
@@ -61,7 +64,7 @@ class BucketCalls:
                 content_type=change.content_type,
                 if_generation_match=change.generation,
                 checksum=None,
-                timeout=budget.timeout(),
+                timeout=self._line.within(budget),
                 retry=None,
             )
             if (blob.size, blob.crc32c) != (out.size, out.crc32c):
@@ -70,29 +73,29 @@ class BucketCalls:
 
     def download(self, name: str, file: BinaryIO, budget: Budget) -> Version:
         """Write one version to a file, and return which."""
-        into = Incoming(file, budget.require)
+        into = Incoming(file)
         with translated():
             self._bucket.blob(name).download_to_file(
-                into, checksum=None, timeout=budget.timeout(), retry=None
+                into, checksum=None, timeout=self._line.within(budget), retry=None
             )
-            if into.crc32c != self._answers.crc32c():
+            if into.crc32c != self._line.crc32c():
                 raise FleetingError("The object's bytes were damaged on their way.")
             return Version(
-                name=name, size=into.size, generation=self._answers.generation(), now=self._answers.now()
+                name=name, size=into.size, generation=self._line.generation(), now=self._line.now()
             )
 
     def stat(self, name: str, budget: Budget) -> tuple[Stat, str | None]:
         """Return what is known about an object, and the token that its version was written with."""
         blob = self._bucket.blob(name)
         with translated():
-            blob.reload(projection="noAcl", timeout=budget.timeout(), retry=None)
+            blob.reload(projection="noAcl", timeout=self._line.within(budget), retry=None)
             return self._stat(blob), (blob.metadata or {}).get(_TOKEN)
 
     def delete(self, name: str, *, generation: int, budget: Budget) -> None:
         """Delete an object at a generation."""
         with translated():
             self._bucket.delete_blob(
-                name, if_generation_match=generation, timeout=budget.timeout(), retry=None
+                name, if_generation_match=generation, timeout=self._line.within(budget), retry=None
             )
 
     def page(self, prefix: str, token: str | None, budget: Budget) -> Page:
@@ -103,24 +106,23 @@ class BucketCalls:
                 prefix=prefix,
                 page_token=token,
                 fields=_LISTED,
-                timeout=budget.timeout(),
+                timeout=self._line.within(budget),
                 retry=None,
             )
             blobs = list(next(listed.pages))
             objects = [(blob.name, *_known(blob)) for blob in blobs]
-            return Page(objects=objects, more=listed.next_page_token, now=self._answers.now())
+            return Page(objects=objects, more=listed.next_page_token, now=self._line.now())
 
-    def signed_url(self, name: str, lifetime: timedelta, signing: Signing, **what: Any) -> str:
+    def signed_url(self, name: str, signing: NewSigning, budget: Budget, **what: Any) -> str:
         """Return a URL for one object that lets whoever has it do one thing."""
         with translated():
-            url: str = self._bucket.blob(name).generate_signed_url(
-                version="v4", expiration=lifetime, credentials=signing, **what
-            )
+            by = signing(self._line.within(budget))
+            url: str = self._bucket.blob(name).generate_signed_url(version="v4", credentials=by, **what)
             return url
 
     def _stat(self, blob: storage.Blob) -> Stat:
         size, generation, updated = _known(blob)
-        now = max(self._answers.now(), updated)
+        now = max(self._line.now(), updated)
         return Stat(name=blob.name, size=size, generation=generation, updated=updated, now=now)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from urllib3.exceptions import HTTPError
 
 from shared.errors import (
@@ -30,7 +30,7 @@ _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _PRECONDITION_FAILED = 400,
 _FLEETING = frozenset({408, 410, 429})
 _FLEETING_WORDS = re.compile(r"rateLimitExceeded|RateLimitExceeded|doesn't match calculated")
 _NO_BUCKET = "bucket does not exist"
-_RIGHT = re.compile(r"\b(?:storage|iam)\.[A-Za-z]+\.[A-Za-z]+\b")
+_RIGHT = re.compile(r"(?:Permission '|does not have )((?:storage|iam)\.\w+\.\w+)")
 
 
 class FleetingError(StoreUnavailableError):
@@ -50,7 +50,7 @@ def translate(error: Exception) -> Exception:
     """Return the port's error for one of the client's."""
     if isinstance(error, GoogleAPICallError):
         return _of_status(int(error.code or 0), str(error))
-    if isinstance(error, RefreshError) and not error.retryable:
+    if isinstance(error, GoogleAuthError) and not (error.retryable or isinstance(error, TransportError)):
         return _refused(_UNAUTHORIZED, "The service has no credentials that Cloud Storage takes.")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return StoreFullError("There is no room for what Cloud Storage sends; try again later.")
@@ -72,7 +72,7 @@ def _refusal(status: int, text: str) -> str:
         return "The bucket does not exist."
     right = _RIGHT.search(text)
     if status in {_UNAUTHORIZED, _FORBIDDEN} and right:
-        return f"The service's account lacks a right: {right.group()}."
+        return f"The service's account lacks a right: {right[1]}."
     return f"Cloud Storage refuses the request (status {status})."
 
 

@@ -1,12 +1,9 @@
 """Lets clients talk to the bucket themselves: each signed URL is good for one object and one thing to do."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.auth.credentials import Signing
-
-from shared.gcs_calls import BucketCalls
+from shared.gcs_calls import BucketCalls, NewSigning
 from shared.gcs_patience import Patience
 from shared.object_names import check_name
 from shared.ports import UploadTicket
@@ -29,7 +26,7 @@ class SignedUrls:
         self,
         calls: BucketCalls,
         *,
-        signing: Callable[[tuple[float, float]], Signing] | None,
+        signing: NewSigning | None,
         patience: Patience,
     ) -> None:
         self._calls, self._signing, self._patience = calls, signing, patience
@@ -62,4 +59,6 @@ class SignedUrls:
         if self._signing is None:
             return None
         budget, signing = self._patience.begin(), self._signing
-        return budget.tried(lambda: self._calls.signed_url(name, lifetime, signing(budget.timeout()), **what))
+        return budget.tried(
+            lambda: self._calls.signed_url(name, signing, budget, expiration=lifetime, **what)
+        )

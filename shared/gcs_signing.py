@@ -13,7 +13,7 @@ from google.auth.transport.requests import AuthorizedSession, Request
 
 from shared.errors import StoreUnavailableError
 
-_IAM = "https://iamcredentials.googleapis.com"
+IAM = "https://iamcredentials.googleapis.com"
 #: What the platform's credentials call their account before they have fetched their first token.
 _UNKNOWN = "default"
 _OK = 200
@@ -32,7 +32,7 @@ class IamSigning(Signing):
         Where IAM is.
     """
 
-    def __init__(self, session: AuthorizedSession, timeout: tuple[float, float], *, iam: str = _IAM) -> None:
+    def __init__(self, session: AuthorizedSession, timeout: tuple[float, float], *, iam: str = IAM) -> None:
         self._session, self._timeout, self._iam = session, timeout, iam
 
     @property

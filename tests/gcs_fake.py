@@ -7,6 +7,7 @@ and ``reset=1``, which comes after the telling.
 """
 
 import argparse
+import gzip
 import json
 import re
 import secrets
@@ -29,7 +30,12 @@ from tests.gcs_fake_objects import MOST_A_PAGE, Objects, Refused, Version
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>[^/]+)")
 _OBJECTS = re.compile(r"(?P<upload>/upload)?/storage/v1/b/(?P<bucket>[^/]+)/o")
 _KEPT_OF_A_CHUNK = 256 * 1024
-_MESSAGES = {403: ("forbidden", "robot@x does not have storage.objects.{right} access to the object.")}
+_MESSAGES = {
+    403: (
+        "forbidden",
+        "robot@x.iam.gserviceaccount.com does not have storage.objects.{right} access to the object.",
+    )
+}
 _RIGHTS = {"stat": "get", "read": "get", "list": "list", "delete": "delete"}
 
 
@@ -53,6 +59,9 @@ class GcsFake:
         self.sessions: dict[str, tuple[str, dict[str, Any], dict[str, str], bytearray]] = {}
         self.refused: list[tuple[str, int]] = []  #: answers of 4xx that were not planned, as (site, status)
         self.peak_at_once = self._at_once = 0
+        self.connections = 0  #: that were ever made
+        #: Whether bodies come as real ones may: in chunks of no announced length, documents compressed.
+        self.is_wrapping = False
         self._lock = threading.Lock()
         self.released = threading.Event()  #: set when whoever stalls may go home
         self._server = _Server(("127.0.0.1", port), self)
@@ -108,6 +117,10 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], fake: GcsFake) -> None:
         self.fake = fake
         super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        self.fake.connections += 1
+        return super().get_request()
 
     def handle_error(self, *_: object) -> None:
         """Pass over clients that went away, and connections that we broke ourselves."""
@@ -259,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop()
         elif fault is Fault.LATE:
             self._stall()
-        elif fault is Fault.TRUNCATED:
+        elif fault is Fault.TRUNCATED and answer.body:
             self._send(answer, body=answer.body[: len(answer.body) // 2])
             self._drop()
         elif fault is Fault.DRIP:
@@ -288,13 +301,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _send(self, answer: Answer, *, body: bytes | None = None) -> None:
+        body = answer.body if body is None else body
+        length = {"Content-Length": str(len(answer.body))}
+        if self.server.fake.is_wrapping and answer.body:
+            length, body = _wrapped(answer, body)
         head = {
             "Date": format_datetime(self.server.fake.clock(), usegmt=True),
-            "Content-Length": str(len(answer.body)),
+            **length,
             **answer.headers,
         }
         lines = [f"HTTP/1.1 {answer.status} As Told", *(f"{k}: {v}" for k, v in head.items() if v), "", ""]
-        self.connection.sendall("\r\n".join(lines).encode() + (answer.body if body is None else body))
+        self.connection.sendall("\r\n".join(lines).encode() + body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -321,6 +338,16 @@ def _damaged(body: bytes) -> bytes:
     """Change a byte, well inside what is data and not its wrapping."""
     place = max(0, len(body) - 60) if body.endswith(b"--") else len(body) // 2
     return body[:place] + bytes([body[place] ^ 0x55]) + body[place + 1 :]
+
+
+def _wrapped(answer: Answer, body: bytes) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the bytes of a body of no announced length; one that is cut has no end."""
+    is_cut, headers = len(body) < len(answer.body), {"Transfer-Encoding": "chunked"}
+    if "json" in answer.headers["Content-Type"] and not is_cut:
+        headers["Content-Encoding"], body = "gzip", gzip.compress(body)
+    pieces = [body[place : place + 100] for place in range(0, min(len(body), 1000), 100)] + [body[1000:]]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return headers, chunks + (b"" if is_cut else b"0\r\n\r\n")
 
 
 def _parts(content_type: str, body: bytes) -> tuple[dict[str, Any], bytes]:

@@ -1,7 +1,7 @@
 """What goes wrong at the fake store: which fault, at which kind of call, at which of its calls."""
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
@@ -47,6 +47,8 @@ class Faults:
     def __init__(self) -> None:
         self._lock = Lock()
         self._plans: list[Plan] = []
+        #: What happens elsewhere right before a call of a kind, by the call's number.
+        self.meanwhile: dict[tuple[str, int], Callable[[], object]] = {}
         self.calls: Counter[str] = Counter()
         self.done: Counter[tuple[str, Fault]] = Counter()
 
@@ -69,6 +71,8 @@ class Faults:
         with self._lock:
             number = self.calls[site]
             self.calls[site] += 1
+        self.meanwhile.get((site, number), lambda: None)()
+        with self._lock:
             fault = next((p.fault for p in self._plans if p.site == site and number in p.calls), None)
             if fault:
                 self.done[site, fault] += 1

@@ -9,14 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 
-import pytest
-
 from shared.folder_store import FolderStore
-from shared.gcs import GcsStore, connect
-from shared.gcs_patience import Patience
 from shared.memory_store import MemoryStore
 from shared.ports import ObjectStore
-from tests.gcs_fake import GcsFake, running
+from tests.gcs_fake import running
+from tests.gcs_world import connected
 
 
 @dataclass
@@ -58,13 +55,6 @@ def folder(empty: Path) -> Iterator[StoreUnderTest]:
         return FolderStore(empty / "objects", clock_ns=turned.now_ns)
 
     yield StoreUnderTest(again(), turned, again)
-
-
-def connected(fake: GcsFake, patience: Patience | None = None) -> GcsStore:
-    """Connect to a fake as the services do, through the environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", fake.url)
-        return connect("photos", patience=patience)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def test_of_sixteen_creators_one_wins_and_the_bytes_are_the_winners(store, name)
     assert names(store) == [name]
 
 
-@pytest.mark.parametrize("size", [0, 1, 5_000_000])
+@pytest.mark.parametrize("size", [0, 1, 5_000_000, 9_437_184])
 def test_any_size_is_kept(store, size, tmp_path) -> None:
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     (tmp_path / "source").write_bytes(data)

@@ -94,6 +94,12 @@ def test_a_listing_is_every_name_with_the_prefix_in_order(store, prefix) -> None
     assert names(store, prefix) == [name for name in sorted(LISTED) if name.startswith(prefix)]
 
 
+def test_a_listing_of_more_than_a_thousand_is_complete(store) -> None:
+    created = [f"open/job_{number:04}.e0" for number in range(1_100)]
+    at_once(8, lambda thread: [store.create(name, b"{}") for name in created[thread::8]])
+    assert names(store, "open/") == created
+
+
 def test_a_listing_is_ordered_as_strings_are_not_as_folders_are(store) -> None:
     created = ["a/z", "a-b", "a.b", "a0", "ab/c", "A/b", "ä", "é/x"]
     for name in created:
@@ -200,6 +206,14 @@ def test_a_download_url_is_signed_or_absent(store) -> None:
     store.create("a", b"")
     url = store.download_url("a", filename="a.png", content_type="image/png", lifetime=timedelta(minutes=1))
     assert url is None or url.startswith("https://")
+
+
+def test_an_upload_ticket_is_signed_or_absent(store) -> None:
+    ticket = store.upload_ticket(
+        "inputs/1", content_type="image/jpeg", max_bytes=50_000_000, lifetime=timedelta(minutes=15)
+    )
+    assert ticket is None or ticket.url.startswith("https://")
+    assert names(store) == []
 
 
 def test_a_store_that_answers_a_ping_is_not_changed_by_it(store) -> None:
