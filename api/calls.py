@@ -170,7 +170,7 @@ def _operators() -> Paths:
                 summary="Run one sweep",
                 answers={200: "Counts"},
                 tag="operators",
-                problems=(403,),
+                problems=(401, 403),
             )
         },
         "/internal/dead-letters": {
@@ -178,7 +178,7 @@ def _operators() -> Paths:
                 summary="Take a message that the queue gave up",
                 answers={204: None},
                 tag="operators",
-                problems=(403,),
+                problems=(401, 403),
             )
         },
     }

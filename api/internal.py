@@ -4,7 +4,6 @@ import logging
 
 from flask import Blueprint, Response, jsonify, request
 
-from api.identity import require_this_machine
 from api.services import services
 from shared import messages, settling
 from shared.errors import DeadLetteredError, MalformedMessageError
@@ -21,14 +20,14 @@ _SHOWN_BYTES = 2048
 @routes.post("/internal/sweep")
 def sweep() -> Response:
     """Do what nobody else has done; overlapping sweeps are safe."""
-    require_this_machine(request)
+    services().admit(request.environ)
     return jsonify(Sweep(ledger=services().ledger).run())
 
 
 @routes.post("/internal/dead-letters")
 def dead_letter() -> Response:
     """Settle a job whose message the queue has given up, unless somebody is at work on it."""
-    require_this_machine(request)
+    services().admit(request.environ)
     body = request.get_data(cache=False)
     try:
         message = messages.decode(messages.unwrap(body).data)

@@ -70,7 +70,7 @@ class Child:
                 stderr=log,
                 pass_fds=[self.listener.fileno()],
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, which takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, which takes no lock
             )
 
     def _command(self) -> list[str]:
@@ -141,6 +141,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Make the system end this process when its parent ends; to be called between fork and exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
