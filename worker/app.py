@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.arbiter import Arbiter
 
 from shared import __version__, logs
-from shared.adapters import build_doorkeeper, build_queue, build_store
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
 from shared.callers import Doorkeeper, admit_this_machine
 from shared.errors import MethodNotAllowedError, NotFoundError, ServiceError, TransientError
 from shared.ledger import Ledger
@@ -76,7 +76,11 @@ def build_services(settings: Settings) -> Lifecycle:
     gate, patience = ModelGate(stopping.is_set), Patience()
     services = Services(
         ledger=Ledger(
-            store=build_store(settings), queue=build_queue(settings), clock=_now, pace=settings.pace
+            store=build_store(settings),
+            queue=build_queue(settings),
+            clock=_now,
+            pace=settings.pace,
+            beside=build_beside(settings),
         ),
         gate=gate,
         slots=Slots(settings.slots, stopping.is_set),
