@@ -173,6 +173,14 @@ def _operators() -> Paths:
                 problems=(401, 403),
             )
         },
+        "/internal/events": {
+            "post": Call(
+                summary="Take over that a job has settled",
+                answers={204: None},
+                tag="operators",
+                problems=(401, 403),
+            )
+        },
         "/internal/dead-letters": {
             "post": Call(
                 summary="Take a message that the queue gave up",

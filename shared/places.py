@@ -57,6 +57,13 @@ def read_queue(text: str, emulator: str | None) -> Path | Project:
     return _path(text, "sqlite", "pubsub://project or sqlite:///absolute/path")
 
 
+def read_project_id(text: str) -> str:
+    """Read a project's id; as ``read_store``."""
+    if not _PROJECT.fullmatch(text):
+        raise ValueError("expected a project's id")
+    return text
+
+
 def read_url(text: str) -> str:
     """Read an address to which paths are added; as ``read_store``."""
     url = urlsplit(text)

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 from google.api_core import exceptions
+from google.auth.exceptions import DefaultCredentialsError
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 from google.pubsub_v1 import PublisherClient, PublishRequest
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -40,7 +41,10 @@ _CHANNEL = (
 )
 
 _AWAY = "The queue does not answer."
-_DETAILS: dict[type[exceptions.GoogleAPICallError], str] = {
+Details = Mapping[type[exceptions.GoogleAPICallError], str]
+
+#: What each refusal means to who publishes.
+DETAILS: Details = {
     exceptions.NotFound: "The queue has no such topic; ./cutout topology makes it.",
     exceptions.Forbidden: "The queue does not let us publish; its topic needs us as roles/pubsub.publisher.",
     exceptions.Unauthorized: "The queue does not know who we are; check the service's account.",
@@ -118,10 +122,19 @@ def connect(project: Project) -> PubSubQueue:
 
 
 def open_channel(project: Project) -> grpc.Channel:
-    """Return a connection to a project's Pub/Sub; our credentials come from where we run."""
+    """Return a connection to a project's Pub/Sub; credentials come from where we run.
+
+    Raises
+    ------
+    QueueUnavailableError
+        If there are none.
+    """
     if project.emulator:
         return grpc.insecure_channel(project.emulator, options=_CHANNEL)
-    return PublisherGrpcTransport.create_channel(_HOST, options=_CHANNEL)
+    try:
+        return PublisherGrpcTransport.create_channel(_HOST, options=_CHANNEL)
+    except DefaultCredentialsError as error:
+        raise QueueUnavailableError(f"There are no credentials for Google Cloud here. {error}") from error
 
 
 def topic_path(project: Project, topic: str) -> str:
@@ -130,12 +143,12 @@ def topic_path(project: Project, topic: str) -> str:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(details: Details = DETAILS) -> Iterator[None]:
     """Turn what Pub/Sub refuses for reasons that pass into ``QueueUnavailableError``."""
     try:
         yield
     except exceptions.GoogleAPICallError as error:
-        detail = next((text for kind, text in _DETAILS.items() if isinstance(error, kind)), None)
+        detail = next((text for kind, text in details.items() if isinstance(error, kind)), None)
         if detail is None:
             raise  # we have asked for something impossible: asking again would not help
         raise QueueUnavailableError(detail) from error

@@ -43,7 +43,8 @@ from shared.adapters import build_doorkeeper, build_queue, build_store
 from shared.settings import Settings
 settings = Settings.from_environ({ {**GOOD, "CUTOUT_STORE": (tmp_path / "objects").as_uri()}!r})
 build_store(settings), build_queue(settings), build_doorkeeper(settings)
-print([name for name in ("google.auth", "google.cloud", "google.pubsub_v1", "grpc", "requests") if name in sys.modules])
+foreign = ("google.auth", "google.cloud", "google.pubsub_v1", "grpc", "requests")
+print([name for name in foreign if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
