@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint fast system bench up clean
+.PHONY: help setup demo test lint fast system bench bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -38,6 +38,9 @@ system: setup
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
+	$(BIN)/python -m bench --protocols
 
 up: setup  ## run the system in the foreground
 	./cutout up

@@ -197,14 +197,16 @@ class Attempt:
         """Store one finished picture while the next one is made."""
         claim = self.claim
         name = records.results_prefix(claim.job_id, claim.epoch, claim.number) + artifact.name
-        self.results[artifact.name] = artifact.facts() | {"object": name}
+        self.results[artifact.name] = {"object": name}
         with self._waiting():
-            self._errands.start(partial(self._store, name, artifact), holds_bytes=len(artifact.data))
+            self._errands.start(partial(self._store, artifact), holds_bytes=len(artifact.data))
 
-    def _store(self, name: str, artifact: Artifact) -> None:
+    def _store(self, artifact: Artifact) -> None:
+        result = self.results[artifact.name]
         # The name holds this attempt's number: one that is taken is our own write, tried again.
         with contextlib.suppress(NameTakenError):
-            self._ledger.store.create(name, artifact.data, content_type=artifact.content_type)
+            self._ledger.store.create(result["object"], artifact.data, content_type=artifact.content_type)
+        result |= artifact.facts()  # a digest of some megabytes
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
