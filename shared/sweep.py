@@ -67,7 +67,8 @@ class Sweep:
         if standing.kind is Kind.NOTHING:
             return self._abandoned(marker)
         if standing.kind is Kind.SETTLED:
-            settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed))
+            known = settling.Known(marker=marker.generation)
+            settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed), known)
             return "finished"
         if standing.kind is Kind.CLOSING:
             settling.close(self.ledger, *parsed)

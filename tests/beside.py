@@ -90,13 +90,19 @@ class Threads:
             future.exception(timeout=10)
 
 
+def _thrown(seeds: range) -> dict[str, Callable[[], Any]]:
+    return {f"dice-{seed}": lambda seed=seed: Drawn(Random(seed)) for seed in seeds}
+
+
 #: Fresh each time, so that a run can be repeated call by call.
 ORDERS: dict[str, Callable[[], Any]] = {
     "early": Early,
     "late": Drawn,
     "threads": Threads,
-    **{f"dice-{seed}": lambda seed=seed: Drawn(Random(seed)) for seed in range(4)},
+    **_thrown(range(4)),
 }
+#: The same, and more throws: for tests that kill a process at every call.
+MANY_ORDERS = ORDERS | _thrown(range(4, 20))
 
 
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.beside import ORDERS
+from tests.beside import MANY_ORDERS, ORDERS
 from tests.world import JOB, TWO_EFFECTS, Killed, Process, World, kill_at
 from worker.handler import Outcome
 
@@ -46,6 +46,7 @@ def test_a_second_delivery_changes_nothing_and_needs_no_model(world: World) -> N
     assert world.model.calls == calls
 
 
+@pytest.mark.parametrize("order", MANY_ORDERS)
 def test_a_worker_killed_at_any_moment_is_made_good_by_redelivery(tmp_path: Path, order: str) -> None:
     """Kill the worker around each port call in turn; when its claim is dead the next delivery finishes."""
     calls = calls_of_one_run(tmp_path, order)

@@ -1,6 +1,10 @@
 """What is done side by side is done at once, is waited for, and says what it raised."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,7 @@ from shared.side_by_side import both, here, in_thread
 from tests.beside import ORDERS, Drawn
 
 WAIT_S = 10.0
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("beside", [here, in_thread, Drawn()])
@@ -64,3 +69,37 @@ def test_a_thread_that_hangs_does_not_keep_the_process_from_ending() -> None:
     go.set()
     future.result(WAIT_S)
     assert daemons == [True]
+
+
+_BUILT = """
+import os
+from api.app import from_environ
+from shared.settings import Settings
+from worker.app import build_services
+api = from_environ().extensions["cutout"]
+worker = build_services(Settings.from_environ(os.environ)).services
+print(api.ledger.beside.__name__, worker.ledger.beside.__name__, worker.beside.__name__, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [("gs://pictures", "in_thread in_thread in_thread"), ("file:///{}/objects", "here here in_thread")],
+)
+def test_the_services_as_they_are_built_use_threads_over_a_network_and_for_pictures(
+    tmp_path: Path, store: str, expected: str
+) -> None:
+    environ = {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(ROOT),
+        "CUTOUT_STORE": store.format(str(tmp_path).lstrip("/")),
+        "CUTOUT_QUEUE": f"sqlite://{tmp_path}/queue.db",
+        "CUTOUT_SECRET_KEY": "s" * 32,
+        "CUTOUT_ENGINE": "grabcut",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9",  # building the services asks nothing of it
+    }
+    built = subprocess.run(
+        [sys.executable, "-c", _BUILT], env=environ, capture_output=True, text=True, check=True
+    )
+    assert built.stdout.strip() == expected

@@ -23,7 +23,7 @@ from shared.pace import CLOUD, Pace
 from shared.recipes import EffectRequest, Recipe
 from shared.records import Accepted, PhotoPin, Terminal
 from shared.sweep import Sweep
-from tests.beside import ORDERS
+from tests.beside import MANY_ORDERS
 from worker.handler import Outcome, handle
 from worker.matting.disc import DiscModel
 from worker.model_gate import ModelGate
@@ -160,7 +160,7 @@ class World:
 
     def ledger(self, process: Process | None = None) -> Ledger:
         process = process or Process()
-        process.beside = process.beside or ORDERS[self.order]()
+        process.beside = process.beside or MANY_ORDERS[self.order]()
         return Ledger(
             store=process.watch(self.store, "store"),
             queue=process.watch(self.queue, "queue"),
