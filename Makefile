@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint fast system bench bench-protocols up clean
+.PHONY: help setup demo test lint fast system bench bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -29,6 +29,7 @@ lint: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-cache | tail -n 3
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
 fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system"
@@ -38,6 +39,9 @@ system: setup
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
+	$(BIN)/python -m bench.image_sizes
 
 bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
 	$(BIN)/python -m bench --protocols

@@ -16,7 +16,7 @@ MISSING = (
 
 _JAR = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar"
 #: Small and soon there: it holds a few messages.
-_JAVA = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_JAVA = ("-Xmx256m", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class EmulatorMissingError(Exception):
@@ -38,6 +38,11 @@ def emulator_command(port: int) -> list[str]:
     if java is None or jar is None:
         raise EmulatorMissingError
     return [java, *_JAVA, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
+
+
+def is_installed() -> bool:
+    """Whether there is a Java, and an emulator for it."""
+    return shutil.which("java") is not None and _newest_jar() is not None
 
 
 def free_port() -> int:

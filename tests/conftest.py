@@ -4,23 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.emulator import MISSING, EmulatorMissingError, emulator_command
+from ops.emulator import MISSING, is_installed
 from tests.emulator import running
 from tests.system import in_ci
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs an emulator where there is none, with one line for all; in CI it is an error."""
-    if item.get_closest_marker("emulator") and not in_ci() and not _is_installed():
+    if item.get_closest_marker("emulator") and not in_ci() and not is_installed():
         pytest.skip(MISSING)
-
-
-def _is_installed() -> bool:
-    try:
-        emulator_command(port=0)
-    except EmulatorMissingError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="session")

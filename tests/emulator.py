@@ -15,9 +15,9 @@ _UP_WITHIN_S = 30
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
+def running(folder: Path, port: int = 0) -> Iterator[str]:
     """Run an emulator; give its host and port."""
-    port, log = free_port(), folder / "emulator.log"
+    port, log = port or free_port(), folder / "emulator.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             emulator_command(port),

@@ -20,7 +20,7 @@ from shared.errors import MethodNotAllowedError, NotFoundError, ServiceError, Tr
 from shared.ledger import Ledger
 from shared.settings import Settings, SettingsError
 from shared.side_by_side import in_thread
-from worker.engine import build_engine, warm
+from worker.engine import build_engine, require_choice, warm
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate, load_in_background
 from worker.report import report, withdraw
@@ -63,6 +63,7 @@ def from_environ() -> Flask:
     """Build the application for gunicorn; wrong settings end it with a sentence each."""
     try:
         settings = Settings.from_environ(os.environ)  # noqa: TID251 - the one place of this service
+        require_choice(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log without settings
         sys.exit(Arbiter.APP_LOAD_ERROR)

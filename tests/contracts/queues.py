@@ -35,6 +35,8 @@ def subscription(name: str = "jobs", topic: str = "jobs", **changes) -> Subscrip
 class Receiver:
     """Answers each push of a message as scripted by its data, then 204; remembers every push."""
 
+    otherwise = 204
+
     script: dict[bytes, list[int]] = field(default_factory=dict)
     pushes: list[Envelope] = field(default_factory=list)
     arrived_s: list[float] = field(default_factory=list)
@@ -59,7 +61,7 @@ class Receiver:
         with self.lock:
             self.at_once -= 1
             script = self.script.get(envelope.data)
-            answer = script.pop(0) if script else 204
+            answer = script.pop(0) if script else self.otherwise
             self.answers.append((envelope, answer))
             return answer
 
