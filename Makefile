@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint fast system bench bench-image-sizes up clean
+.PHONY: help setup demo test lint fast system bench bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -42,6 +42,9 @@ bench: setup  ## measure, write bench/results/
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes
+
+bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
+	$(BIN)/python -m bench --protocols
 
 up: setup  ## run the system in the foreground
 	./cutout up

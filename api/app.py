@@ -14,7 +14,7 @@ from api import cors, docs_page, fleet, internal, jobs, openapi, operators, prob
 from api.services import Services
 from api.spool import PhotoRequest, close_spools
 from shared import logs
-from shared.adapters import build_doorkeeper, build_queue, build_store
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
 from shared.ledger import Ledger
 from shared.photo_gate import MAX_UPLOAD_BYTES
 from shared.settings import Settings, SettingsError
@@ -40,6 +40,7 @@ def from_environ() -> Flask:
         queue=build_queue(settings),
         clock=lambda: datetime.now(UTC),
         pace=settings.pace,
+        beside=build_beside(settings),
     )
     return create_app(Services(settings=settings, ledger=ledger, admit=build_doorkeeper(settings)))
 

@@ -35,7 +35,10 @@ class Sandbox:
     user: str = ""  #: uid:gid; root where empty
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """Return the command that runs ``words`` as process 1 of the sandbox."""
+        """Return the command that runs ``words`` as process 1 of the sandbox, its only child.
+
+        Bubblewrap's end is the end of root's commands; another user's process 1 must be ended itself.
+        """
         self._make_mount_points()
         mounts = ["--bind" if self.writable else "--ro-bind", str(self.root), "/"]
         for source, target in self._system():

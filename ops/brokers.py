@@ -28,7 +28,8 @@ Urls = Mapping[str, str]  #: of each service, by its name
 _IN_FLIGHT = 2
 #: Between two looks at an emulator's topology, and while it is missing.
 _LOOK_S, _LOOK_AGAIN_S = 1.0, 0.1
-_STOPS_WITHIN_S = 2.0
+#: Of the child, and again of the thread.
+_STOPS_WITHIN_S = 1.0
 
 
 class Broker(Protocol):

@@ -5,6 +5,7 @@ from shared.folder_store import FolderStore
 from shared.places import Bucket, Project
 from shared.ports import ObjectStore, Queue
 from shared.settings import Settings
+from shared.side_by_side import Beside, here, in_thread
 from shared.sqlite_queue import SqliteQueue
 
 
@@ -15,6 +16,11 @@ def build_store(settings: Settings) -> ObjectStore:
 
         return gcs.connect(settings.store.name)
     return FolderStore(settings.store)
+
+
+def build_beside(settings: Settings) -> Beside:
+    """Return how store calls that do not depend on each other are made: a folder answers before a thread."""
+    return in_thread if isinstance(settings.store, Bucket) else here
 
 
 def build_queue(settings: Settings) -> Queue:

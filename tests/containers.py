@@ -91,10 +91,15 @@ class Container:
         return False
 
     def _kill(self) -> None:
-        """Kill it; what runs in its process namespace dies with process 1."""
+        """End process 1, and with it everything in its namespace."""
         if self.process.poll() is None:
+            inside = psutil.Process(self.process.pid).children(recursive=True)
+            for process in inside:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.kill()
             self.process.wait()
+            assert psutil.wait_procs(inside, STOPPED_WITHIN_S)[1] == []
 
 
 def run(sandbox: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared.adapters import build_doorkeeper, build_queue, build_store
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
 from shared.callers import admit_this_machine
 from shared.folder_store import FolderStore
 from shared.gcs import GcsStore
 from shared.pubsub import PubSubQueue
 from shared.settings import Settings
+from shared.side_by_side import here, in_thread
 from shared.sqlite_queue import SqliteQueue
 from tests.test_settings import EMULATED, GOOD, IN_THE_CLOUD
 
@@ -20,6 +21,7 @@ def test_folder_and_file_are_this_machines(tmp_path: Path) -> None:
     settings = Settings.from_environ({**GOOD, "CUTOUT_STORE": (tmp_path / "objects").as_uri()})
     assert isinstance(build_store(settings), FolderStore)
     assert isinstance(build_queue(settings), SqliteQueue)
+    assert build_beside(settings) is here
     assert build_doorkeeper(settings) is admit_this_machine
 
 
@@ -29,6 +31,7 @@ def test_bucket_and_project_are_googles_clients(monkeypatch) -> None:
     settings = Settings.from_environ({**IN_THE_CLOUD, **EMULATED})
     assert isinstance(build_store(settings), GcsStore)
     assert isinstance(build_queue(settings), PubSubQueue)
+    assert build_beside(settings) is in_thread
     assert build_doorkeeper(settings) is admit_this_machine
 
 

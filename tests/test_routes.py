@@ -176,10 +176,10 @@ def test_operators_routes_want_the_key_once_there_is_one(tmp_path: Path) -> None
 
 
 def test_open_jobs_are_listed_oldest_first(world: ApiWorld) -> None:
+    world.done()
     first = world.submitted()
     world.clock.turn(minutes=5)
     world.submitted()
-    world.done()
     document = world.client.get("/v1/jobs?status=open&limit=1").json
     assert (document["count"], document["truncated"], document["oldest_age_s"]) == (2, True, 300)
     assert document["jobs"] == [{"id": first, "epoch": 0, "status": "queued", "age_s": 300}]

@@ -14,11 +14,12 @@ from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.arbiter import Arbiter
 
 from shared import __version__, logs
-from shared.adapters import build_doorkeeper, build_queue, build_store
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
 from shared.callers import Doorkeeper, admit_this_machine
 from shared.errors import MethodNotAllowedError, NotFoundError, ServiceError, TransientError
 from shared.ledger import Ledger
 from shared.settings import Settings, SettingsError
+from shared.side_by_side import in_thread
 from worker.engine import build_engine, require_choice, warm
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate, load_in_background
@@ -76,7 +77,11 @@ def build_services(settings: Settings) -> Lifecycle:
     gate, patience = ModelGate(stopping.is_set), Patience()
     services = Services(
         ledger=Ledger(
-            store=build_store(settings), queue=build_queue(settings), clock=_now, pace=settings.pace
+            store=build_store(settings),
+            queue=build_queue(settings),
+            clock=_now,
+            pace=settings.pace,
+            beside=build_beside(settings),
         ),
         gate=gate,
         slots=Slots(settings.slots, stopping.is_set),
@@ -88,6 +93,7 @@ def build_services(settings: Settings) -> Lifecycle:
             grace_s=patience.process_s - patience.deadline_s,
             die=lambda: _die_stuck(stopping),
         ),
+        beside=in_thread,
         is_stopping=stopping.is_set,
     )
     load_in_background(gate, lambda: build_engine(settings), warm, _die_unloadable, lambda: report(services))
