@@ -9,46 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from shared.errors import InvalidValueError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A number that changes how an effect looks."""
-
-    name: str
-    default: float
-    minimum: float
-    maximum: float
-    unit: str  #: "1" for a plain factor, "pm" for thousandths of the subject's longer side
-    summary: str
-
-    def checked(self, value: object) -> float:
-        """Return a value as a number in range.
-
-        Raises
-        ------
-        InvalidValueError
-            If it is not a number, or outside the range.
-        """
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not self.minimum <= float(value) <= self.maximum:  # type: ignore[arg-type]
-            raise InvalidValueError(
-                f"{self.name} is {value!r}; expected a number from {self.minimum:g} to {self.maximum:g}"
-            )
-        return float(value)  # type: ignore[arg-type]
-
-    def document(self) -> dict[str, Any]:
-        """Describe the parameter for ``GET /v1/effects``."""
-        return {
-            "name": self.name,
-            "type": "number",
-            "default": self.default,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-            "unit": self.unit,
-            "summary": self.summary,
-        }
+from shared.parameters import Number, Parameter, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +21,10 @@ class Effect:
     summary: str
     parameters: tuple[Parameter, ...] = ()
 
+    def defaults(self) -> dict[str, Value]:
+        """Return the value of each parameter that has one without being given."""
+        return {p.name: p.default for p in self.parameters if p.default is not None}
+
     def document(self) -> dict[str, Any]:
         """Describe the effect for ``GET /v1/effects``."""
         return {
@@ -70,6 +35,14 @@ class Effect:
         }
 
 
+def _factor(name: str, default: float, minimum: float, maximum: float, summary: str) -> Number:
+    return Number(name=name, default=default, minimum=minimum, maximum=maximum, summary=summary)
+
+
+def _pm(name: str, default: float, minimum: float, maximum: float, summary: str) -> Number:
+    return Number(name=name, default=default, minimum=minimum, maximum=maximum, unit="pm", summary=summary)
+
+
 _COLOR = Effect(name="color", aliases=("cutout",), summary="The cut-out as it is.")
 
 _ENHANCED_BLACK_WHITE = Effect(
@@ -77,26 +50,11 @@ _ENHANCED_BLACK_WHITE = Effect(
     aliases=("blackwhite", "bw"),
     summary="Black-and-white film with grain and a soft glow.",
     parameters=(
-        Parameter(
-            name="contrast",
-            default=1.12,
-            minimum=0.8,
-            maximum=1.5,
-            unit="1",
-            summary="Gain of the film curve.",
-        ),
-        Parameter(
-            name="edge", default=0.9, minimum=0, maximum=1.5, unit="1", summary="Strength of fine detail."
-        ),
-        Parameter(
-            name="halation", default=0.12, minimum=0, maximum=0.3, unit="1", summary="Glow around highlights."
-        ),
-        Parameter(
-            name="grain", default=0.08, minimum=0, maximum=0.2, unit="1", summary="Strength of the grain."
-        ),
-        Parameter(
-            name="grain_size_pm", default=1.5, minimum=0.5, maximum=4, unit="pm", summary="Size of a grain."
-        ),
+        _factor("contrast", 1.12, 0.8, 1.5, "Gain of the film curve."),
+        _factor("edge", 0.9, 0, 1.5, "Strength of fine detail."),
+        _factor("halation", 0.12, 0, 0.3, "Glow around highlights."),
+        _factor("grain", 0.08, 0, 0.2, "Strength of the grain."),
+        _pm("grain_size_pm", 1.5, 0.5, 4, "Size of a grain."),
     ),
 )
 

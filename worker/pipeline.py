@@ -148,8 +148,7 @@ def _render_effect(frame: Frame, request: EffectRequest, look: Look) -> tuple[Rg
     """Render one effect in the subject's box, and put it back in its place in the frame."""
     part = frame.work.slices
     # A record of an earlier version may not name every parameter.
-    defaults = {p.name: p.default for p in EFFECTS[request.name].parameters}
-    parameters = {**defaults, **request.parameters}
+    parameters = {**EFFECTS[request.name].defaults(), **request.parameters}
     rendered = RENDERERS[request.name](frame.rgb[part], frame.alpha[part], parameters, look)
     rgb, alpha = np.zeros_like(frame.rgb), np.zeros_like(frame.alpha)
     rgb[part], alpha[part] = rendered
