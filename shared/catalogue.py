@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from shared.parameters import Number, Parameter, Value
+from shared.parameters import Number, Parameter, Switch, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,19 @@ def _pm(name: str, default: float, minimum: float, maximum: float, summary: str)
     return Number(name=name, default=default, minimum=minimum, maximum=maximum, unit="pm", summary=summary)
 
 
+def _or_mm(share: Number, least_mm: float, most_mm: float) -> tuple[Number, Number]:
+    """Return a size as a share of the subject, and the same in millimetres of the print."""
+    on_paper = Number(
+        name=share.name.replace("_pm", "_mm"),
+        minimum=least_mm,
+        maximum=most_mm,
+        unit="mm",
+        instead_of=share.name,
+        summary=f"{share.summary[:-1]} on paper; needs a print size.",
+    )
+    return share, on_paper
+
+
 _COLOR = Effect(name="color", aliases=("cutout",), summary="The cut-out as it is.")
 
 _ENHANCED_BLACK_WHITE = Effect(
@@ -58,8 +71,21 @@ _ENHANCED_BLACK_WHITE = Effect(
     ),
 )
 
+_DITHERING = Effect(
+    name="dithering",
+    summary="Black dots on white whose density is the tone.",
+    parameters=(
+        *_or_mm(_pm("cell_pm", 2, 0.5, 10, "Width of a dot."), 0.1, 10),
+        _factor("gamma", 0.45, 0.3, 1, "Below 1 it lightens the dark."),
+        _factor("sharpen", 0.3, 0, 1, "Strength of edges."),
+        Switch(name="adaptive", default=True, summary="Whether the surroundings move the threshold."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
-EFFECTS: Mapping[str, Effect] = MappingProxyType({e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE)})
+EFFECTS: Mapping[str, Effect] = MappingProxyType(
+    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _DITHERING)}
+)
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}
 

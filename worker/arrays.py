@@ -79,6 +79,11 @@ def box_of(mask: NDArray[np.bool_]) -> Box | None:
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
 
 
+def channels_of(rgb: Rgb) -> list[NDArray[np.uint8]]:
+    """Return the channels of a picture, each (H, W) and in one piece of memory."""
+    return [np.ascontiguousarray(rgb[..., channel]) for channel in range(_COLOR_DIMENSIONS)]
+
+
 def bands(shape: tuple[int, ...]) -> list[slice]:
     """Return the rows of an array a few at a time, from top to bottom."""
     return [slice(top, min(top + _BAND_ROWS, shape[0])) for top in range(0, shape[0], _BAND_ROWS)]

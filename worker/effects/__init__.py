@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from worker.effects.color import color
+from worker.effects.dithering import dithering
 from worker.effects.enhanced_black_white import enhanced_black_white
 from worker.effects.look import Look, Renderer
 
 #: Renderers by the catalogue's canonical name.
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
-    {"color": color, "enhancedblackwhite": enhanced_black_white}
+    {
+        "color": color,
+        "enhancedblackwhite": enhanced_black_white,
+        "dithering": dithering,
+    }
 )
 
 __all__ = ["RENDERERS", "Look", "Renderer"]
