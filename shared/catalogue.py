@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from shared.parameters import Number, Parameter, Switch, Value
+from shared.parameters import Number, Parameter, Switch, Value, WholeNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,19 @@ _ENHANCED_BLACK_WHITE = Effect(
     ),
 )
 
+_POPART = Effect(
+    name="popart",
+    summary="A poster in eight strong colours.",
+    parameters=(
+        _factor("contrast", 2.5, 1, 4, "Contrast about mid grey."),
+        _factor("saturation", 2, 0, 3, "Saturation; 0 is grey."),
+        WholeNumber(
+            name="levels", default=3, minimum=2, maximum=5, summary="Levels a channel is rounded to."
+        ),
+        _pm("smoothing_pm", 2, 0, 10, "How far the picture is smoothed before."),
+    ),
+)
+
 _DITHERING = Effect(
     name="dithering",
     summary="Black dots on white whose density is the tone.",
@@ -84,7 +97,7 @@ _DITHERING = Effect(
 
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
-    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _DITHERING)}
+    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING)}
 )
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}

@@ -7,12 +7,14 @@ from worker.effects.color import color
 from worker.effects.dithering import dithering
 from worker.effects.enhanced_black_white import enhanced_black_white
 from worker.effects.look import Look, Renderer
+from worker.effects.popart import popart
 
 #: Renderers by the catalogue's canonical name.
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
         "color": color,
         "enhancedblackwhite": enhanced_black_white,
+        "popart": popart,
         "dithering": dithering,
     }
 )
