@@ -95,9 +95,25 @@ _DITHERING = Effect(
     ),
 )
 
+_RETRO_8BIT = Effect(
+    name="retro8bit",
+    aliases=("8bit",),
+    summary="A sprite of blocks in 32 colours, with a blocky silhouette.",
+    parameters=(
+        _pm("block_pm", 8, 2, 30, "Width of a block."),
+        WholeNumber(
+            name="palette",
+            minimum=8,
+            maximum=64,
+            summary="That many colours, found in the subject; if not given, 32 that were chosen for fur.",
+        ),
+        Switch(name="edges", default=True, summary="Whether blocks are cut in four where an edge runs."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
-    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING)}
+    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _RETRO_8BIT)}
 )
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}

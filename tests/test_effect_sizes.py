@@ -26,6 +26,7 @@ BOUNDS = {
     "color": (0.1, 1.01),
     "enhancedblackwhite": (0.5, 1.05),
     "popart": (1.5, 1.2),
+    "retro8bit": (1.5, 1.1),
     "dithering": (3.0, 1.5),  # a dot that falls otherwise moves all after it, and 1.6 px make dots of 1 or 2
 }
 PARAMETERS = {name: effect.defaults() for name, effect in EFFECTS.items()}

@@ -8,6 +8,7 @@ from worker.effects.dithering import dithering
 from worker.effects.enhanced_black_white import enhanced_black_white
 from worker.effects.look import Look, Renderer
 from worker.effects.popart import popart
+from worker.effects.retro8bit import retro8bit
 
 #: Renderers by the catalogue's canonical name.
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
@@ -16,6 +17,7 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "enhancedblackwhite": enhanced_black_white,
         "popart": popart,
         "dithering": dithering,
+        "retro8bit": retro8bit,
     }
 )
 
