@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from shared.parameters import Number, Parameter, Switch, Value, WholeNumber
+from shared.parameters import Choice, Number, Parameter, Switch, Value, WholeNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,23 @@ _DITHERING = Effect(
     ),
 )
 
+_HALFTONE = Effect(
+    name="halftone",
+    summary="Newspaper dots, black or in four process colours.",
+    parameters=(
+        *_or_mm(_pm("cell_pm", 6, 2, 30, "Distance between dots."), 0.2, 20),
+        Number(
+            name="angle_deg",
+            default=45,
+            minimum=0,
+            maximum=90,
+            unit="deg",
+            summary="Angle of the rows of black dots.",
+        ),
+        Choice(name="mode", default="mono", choices=("mono", "cmyk"), summary="One black ink, or four inks."),
+    ),
+)
+
 _RETRO_8BIT = Effect(
     name="retro8bit",
     aliases=("8bit",),
@@ -113,7 +130,7 @@ _RETRO_8BIT = Effect(
 
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
-    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _RETRO_8BIT)}
+    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _HALFTONE, _RETRO_8BIT)}
 )
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from worker.effects.color import color
 from worker.effects.dithering import dithering
 from worker.effects.enhanced_black_white import enhanced_black_white
+from worker.effects.halftone import halftone
 from worker.effects.look import Look, Renderer
 from worker.effects.popart import popart
 from worker.effects.retro8bit import retro8bit
@@ -17,6 +18,7 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "enhancedblackwhite": enhanced_black_white,
         "popart": popart,
         "dithering": dithering,
+        "halftone": halftone,
         "retro8bit": retro8bit,
     }
 )
