@@ -128,9 +128,18 @@ _RETRO_8BIT = Effect(
     ),
 )
 
+_MOSAIC = Effect(
+    name="mosaic",
+    summary="Tiles of one colour each, laid along the edges of the picture.",
+    parameters=(
+        _pm("tile_pm", 20, 5, 80, "Width of a tile."),
+        _factor("grout", 0.1, 0, 0.3, "Width of the joints, as a share of a tile."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
-    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _HALFTONE, _RETRO_8BIT)}
+    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _HALFTONE, _RETRO_8BIT, _MOSAIC)}
 )
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}

@@ -8,6 +8,7 @@ from worker.effects.dithering import dithering
 from worker.effects.enhanced_black_white import enhanced_black_white
 from worker.effects.halftone import halftone
 from worker.effects.look import Look, Renderer
+from worker.effects.mosaic import mosaic
 from worker.effects.popart import popart
 from worker.effects.retro8bit import retro8bit
 
@@ -20,6 +21,7 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "dithering": dithering,
         "halftone": halftone,
         "retro8bit": retro8bit,
+        "mosaic": mosaic,
     }
 )
 
