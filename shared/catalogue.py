@@ -137,9 +137,31 @@ _MOSAIC = Effect(
     ),
 )
 
+_WATERCOLOR = Effect(
+    name="watercolor",
+    summary="Flat washes with darker edges on rough paper.",
+    parameters=(
+        _pm("wash_pm", 6, 1, 20, "Width of the brush."),
+        _factor("edge", 0.4, 0, 1, "How much pigment gathers where washes end."),
+        _factor("grain", 0.05, 0, 0.2, "How rough the paper is, and how uneven the washes."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
-    {e.name: e for e in (_COLOR, _ENHANCED_BLACK_WHITE, _POPART, _DITHERING, _HALFTONE, _RETRO_8BIT, _MOSAIC)}
+    {
+        e.name: e
+        for e in (
+            _COLOR,
+            _ENHANCED_BLACK_WHITE,
+            _POPART,
+            _DITHERING,
+            _HALFTONE,
+            _RETRO_8BIT,
+            _MOSAIC,
+            _WATERCOLOR,
+        )
+    }
 )
 
 _BY_ANY_NAME = {any_name: e for e in EFFECTS.values() for any_name in (e.name, *e.aliases)}

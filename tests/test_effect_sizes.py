@@ -44,7 +44,8 @@ CASES = [
     Case(1.0, 1.1, "halftone", {"mode": "cmyk"}),
     Case(1.5, 1.1, "retro8bit"),
     Case(2.0, 1.1, "retro8bit", {"palette": 24}),
-    Case(2.0, 1.1, "mosaic"),
+    Case(1.5, 1.1, "mosaic"),
+    Case(1.5, 1.1, "watercolor"),
 ]
 IDS = [" ".join([case.name, *map(str, case.changes.values())]) for case in CASES]
 
