@@ -147,6 +147,15 @@ _WATERCOLOR = Effect(
     ),
 )
 
+_SKETCH = Effect(
+    name="sketch",
+    summary="Pencil lines and hatching.",
+    parameters=(
+        _pm("line_pm", 1.2, 0.5, 4, "Width of a line."),
+        _factor("shade", 0.5, 0, 1, "Darkness of the hatching; 0 leaves lines alone."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
     {
@@ -160,6 +169,7 @@ EFFECTS: Mapping[str, Effect] = MappingProxyType(
             _RETRO_8BIT,
             _MOSAIC,
             _WATERCOLOR,
+            _SKETCH,
         )
     }
 )

@@ -46,6 +46,7 @@ CASES = [
     Case(2.0, 1.1, "retro8bit", {"palette": 24}),
     Case(1.5, 1.1, "mosaic"),
     Case(1.5, 1.1, "watercolor"),
+    Case(5.0, 1.15, "sketch"),
 ]
 IDS = [" ".join([case.name, *map(str, case.changes.values())]) for case in CASES]
 

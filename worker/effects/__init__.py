@@ -11,6 +11,7 @@ from worker.effects.look import Look, Renderer
 from worker.effects.mosaic import mosaic
 from worker.effects.popart import popart
 from worker.effects.retro8bit import retro8bit
+from worker.effects.sketch import sketch
 from worker.effects.watercolor import watercolor
 
 #: Renderers by the catalogue's canonical name.
@@ -24,6 +25,7 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "retro8bit": retro8bit,
         "mosaic": mosaic,
         "watercolor": watercolor,
+        "sketch": sketch,
     }
 )
 
