@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from shared.parameters import Choice, Number, Parameter, Switch, Value, WholeNumber
+from shared.parameters import Choice, Color, Number, Parameter, Switch, Value, WholeNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +156,16 @@ _SKETCH = Effect(
     ),
 )
 
+_OUTLINE = Effect(
+    name="outline",
+    aliases=("sticker",),
+    summary="A border around the cut-out, as of a sticker.",
+    parameters=(
+        *_or_mm(_pm("width_pm", 12, 1, 60, "Width of the border."), 0.5, 20),
+        Color(name="color", default="#ffffff", summary="Colour of the border."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
     {
@@ -170,6 +180,7 @@ EFFECTS: Mapping[str, Effect] = MappingProxyType(
             _MOSAIC,
             _WATERCOLOR,
             _SKETCH,
+            _OUTLINE,
         )
     }
 )

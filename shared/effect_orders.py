@@ -9,6 +9,9 @@ from shared.faults import Faults
 from shared.parameters import Parameter, Value
 from shared.recipes import EffectRequest, Recipe
 
+#: Of the print's shorter side; a border that is wider would leave too little of the subject.
+_LARGEST_SHARE = 0.1
+
 
 def read_effects(name: str, value: Any, faults: Faults) -> tuple[EffectRequest, ...]:
     """Read names, comma separated, or a list of names and of objects with parameters; ``color`` if empty."""
@@ -27,16 +30,26 @@ def read_effects(name: str, value: Any, faults: Faults) -> tuple[EffectRequest, 
     return tuple(requests) or Recipe().effects
 
 
-def require_paper(requests: tuple[EffectRequest, ...], faults: Faults) -> None:
-    """Refuse sizes on paper, for a job that has no print size."""
+def check_paper(requests: tuple[EffectRequest, ...], shorter_mm: float | None, faults: Faults) -> None:
+    """Refuse sizes on paper without a print, whose shorter side is given, or with one that is too small."""
     for request in requests:
         for parameter in EFFECTS[request.name].parameters:
             if parameter.instead_of and parameter.name in request.parameters:
                 with faults.of(f"effects.{request.name}.{parameter.name}"):
-                    raise InvalidValueError(
-                        f"{parameter.name} is a size on paper; give print_width_mm and print_height_mm too, "
-                        f"or {parameter.instead_of} instead"
-                    )
+                    _require_fit(parameter, float(request.parameters[parameter.name]), shorter_mm)
+
+
+def _require_fit(parameter: Parameter, size_mm: float, shorter_mm: float | None) -> None:
+    if shorter_mm is None:
+        raise InvalidValueError(
+            f"{parameter.name} is a size on paper; give print_width_mm and print_height_mm too, "
+            f"or {parameter.instead_of} instead"
+        )
+    most_mm = shorter_mm * _LARGEST_SHARE
+    if size_mm > most_mm:
+        raise InvalidValueError(
+            f"{parameter.name} is {size_mm:g}; expected at most {most_mm:g}, a tenth of the print's side"
+        )
 
 
 def _effect(item: Any, faults: Faults) -> EffectRequest:

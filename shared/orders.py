@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shared.effect_orders import read_effects, require_paper
+from shared.effect_orders import check_paper, read_effects
 from shared.engines import ENGINES
 from shared.errors import EngineUnavailableError, InvalidValueError, UnknownFieldError
 from shared.faults import Faults
@@ -104,8 +104,9 @@ def _check_together(values: Mapping[str, Any], given: Mapping[str, Any], faults:
     if len(sizes) == 1:
         with faults.of(next(iter(sizes))):
             raise InvalidValueError("give both print_width_mm and print_height_mm, or neither")
-    if not sizes:
-        require_paper(values.get("effects", ()), faults)
+    elif sizes <= values.keys():  # a size that is at fault itself says nothing about others
+        shorter_mm = min((values[name] for name in sizes), default=None)
+        check_paper(values.get("effects", ()), shorter_mm, faults)
     if values.get("format") == "jpeg" and given.get("background", TRANSPARENT) == TRANSPARENT:
         with faults.of("background"):
             raise InvalidValueError("jpeg has no transparency; give a background colour, #rrggbb")

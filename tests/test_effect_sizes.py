@@ -5,9 +5,7 @@ in tone and in texture.  A size in plain pixels would be five times too small in
 comparison is made with that fault too, and has to find it.
 """
 
-from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -31,7 +29,7 @@ class Case(NamedTuple):
     tone: float  #: mean error in tone that is allowed, in levels
     texture: float  #: factor by which texture may differ
     name: str
-    changes: Mapping[str, object] = MappingProxyType({})
+    changes: tuple[tuple[str, object], ...] = ()
 
 
 CASES = [
@@ -41,14 +39,15 @@ CASES = [
     # A dot that falls otherwise moves all after it, and cells of 1.6 px make dots of 1 or 2.
     Case(3.0, 1.5, "dithering"),
     Case(0.5, 1.05, "halftone"),
-    Case(1.0, 1.1, "halftone", {"mode": "cmyk"}),
+    Case(1.0, 1.1, "halftone", (("mode", "cmyk"),)),
     Case(1.5, 1.1, "retro8bit"),
-    Case(2.0, 1.1, "retro8bit", {"palette": 24}),
+    Case(2.0, 1.1, "retro8bit", (("palette", 24),)),
     Case(1.5, 1.1, "mosaic"),
     Case(1.5, 1.1, "watercolor"),
     Case(5.0, 1.15, "sketch"),
+    Case(0.5, 1.02, "outline", (("color", "#0000ff"),)),
 ]
-IDS = [" ".join([case.name, *map(str, case.changes.values())]) for case in CASES]
+IDS = [" ".join([case.name, *(str(value) for _, value in case.changes)]) for case in CASES]
 
 
 @cache
@@ -64,9 +63,10 @@ def subject(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return rgb, alpha
 
 
+@lru_cache(maxsize=3)
 def render(case: Case, side_px: int, *, look_px: int | None = None) -> NDArray[np.float32]:
     """Render the subject and return it on white at the small size, (H, W, 3)."""
-    parameters = {**EFFECTS[case.name].defaults(), **case.changes}
+    parameters = EFFECTS[case.name].defaults() | dict(case.changes)
     look = Look(subject_px=look_px or side_px, seed=11)
     rgb, alpha = RENDERERS[case.name](*subject(side_px), parameters, look)
     opacity = alpha[..., np.newaxis].astype(np.float32) / 255
