@@ -166,6 +166,16 @@ _OUTLINE = Effect(
     ),
 )
 
+_SHADOW = Effect(
+    name="shadow",
+    summary="A soft shadow to the lower right.",
+    parameters=(
+        _pm("offset_pm", 15, 0, 60, "How far it falls, to the right and down."),
+        _pm("blur_pm", 12, 0, 50, "How soft it is."),
+        _factor("opacity", 0.35, 0, 1, "How dark it is."),
+    ),
+)
+
 #: Effects by canonical name, in the order in which they are shown.
 EFFECTS: Mapping[str, Effect] = MappingProxyType(
     {
@@ -181,6 +191,7 @@ EFFECTS: Mapping[str, Effect] = MappingProxyType(
             _WATERCOLOR,
             _SKETCH,
             _OUTLINE,
+            _SHADOW,
         )
     }
 )

@@ -46,6 +46,7 @@ CASES = [
     Case(1.5, 1.1, "watercolor"),
     Case(5.0, 1.15, "sketch"),
     Case(0.5, 1.02, "outline", (("color", "#0000ff"),)),
+    Case(0.2, 1.02, "shadow"),
 ]
 IDS = [" ".join([case.name, *(str(value) for _, value in case.changes)]) for case in CASES]
 

@@ -19,7 +19,7 @@ from worker.effects import RENDERERS, Look
 
 LOOK = Look(subject_px=1000, seed=7)
 #: These say so; all others pass it through.
-CHANGES_ALPHA = {"retro8bit", "outline"}
+CHANGES_ALPHA = {"retro8bit", "outline", "shadow"}
 
 
 def test_the_catalogue_and_the_renderers_name_the_same_effects_field_report_18() -> None:

@@ -14,6 +14,7 @@ from worker.effects.mosaic import mosaic
 from worker.effects.outline import outline, outline_reach
 from worker.effects.popart import popart
 from worker.effects.retro8bit import retro8bit
+from worker.effects.shadow import shadow, shadow_reach
 from worker.effects.sketch import sketch
 from worker.effects.watercolor import watercolor
 
@@ -30,11 +31,12 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "watercolor": watercolor,
         "sketch": sketch,
         "outline": outline,
+        "shadow": shadow,
     }
 )
 
 #: How far those reach that paint beyond the subject.
-REACHES: Mapping[str, Reach] = MappingProxyType({"outline": outline_reach})
+REACHES: Mapping[str, Reach] = MappingProxyType({"outline": outline_reach, "shadow": shadow_reach})
 
 __all__ = ["REACHES", "RENDERERS", "Look", "Renderer", "parameters_of", "reach_px"]
 
