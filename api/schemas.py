@@ -143,6 +143,7 @@ def _lists() -> dict[str, Schema]:
             "aliases": {"type": "array", "items": _TEXT},
             "summary": _TEXT,
             "parameters": {"type": "array", "items": _parameter()},
+            "thumbnail": _URL,
         }
     )
     model = _object(
