@@ -63,6 +63,17 @@ def test_a_highlight_glows_into_the_dark_beside_it() -> None:
     assert glowing[1] - dark[1] <= 1
 
 
+@pytest.mark.parametrize(("film", "glows"), [(0.72, False), (0.78, True), (0.95, True)])
+def test_what_is_lighter_than_three_quarters_glows(film: float, glows: bool) -> None:
+    greys = np.arange(256) / 255
+    level = np.abs(film_curve(greys.astype(np.float32), 1.12) - film).argmin()
+    rgb = np.full((60, 60, 3), 60, np.uint8)
+    rgb[25:35, 25:35] = level
+    alpha = np.full((60, 60), 255, np.uint8)
+    dark, glowing = (BW(rgb, alpha, plain(halation=h), LOOK)[0][30, 24, 0].astype(int) for h in (0, 0.3))
+    assert (glowing > dark) == glows
+
+
 def test_grain_is_strongest_in_the_dark_and_does_not_move_the_mean() -> None:
     alpha = np.full((300, 300), 255, np.uint8)
     spreads = []

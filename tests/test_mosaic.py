@@ -50,6 +50,14 @@ def test_tiles_on_the_rim_are_not_darker_than_the_others() -> None:
     assert shown[alpha > 0].min() > 160 * (1 - 5 * 0.06)
 
 
+def test_a_tile_has_the_mean_colour_of_what_is_opaque_in_it() -> None:
+    rgb, alpha = flat((200, 60, 60))
+    is_faint = np.arange(300) // 10 % 2 == 0  # stripes that are narrow beside a tile
+    rgb[is_faint], alpha[is_faint] = (60, 60, 200), 15
+    shown, _ = MOSAIC(rgb, alpha, BARE | {"tile_pm": 80}, LOOK)
+    assert (shown[..., 0].astype(int) > shown[..., 2].astype(int) + 80).all()
+
+
 def test_tiles_settle_beside_an_edge_not_across_it() -> None:
     """Half black, half white: across the edge a tile would be grey."""
     rgb, alpha = flat(0)
