@@ -3,7 +3,7 @@
 The definition is that of pictures that customers own already: a re-order has to look the same.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -20,24 +20,34 @@ Item = TypeVar("Item", np.bool_, np.uint8)
 _SOLID = 0.5
 #: Sobel's gradient of luma, in levels, from which an edge runs through a block: a step of 40.
 _EDGE_FROM = 160.0
+#: Keeps the quotient finite where there is no subject at all.
+_NOTHING = np.float32(1e-6)
 
 
 def retro8bit(rgb: Rgb, alpha: Alpha, parameters: Parameters, look: Look) -> tuple[Rgb, Alpha]:
     """Implement ``Renderer``; parameters are those of the catalogue."""
     blocks = Cells.over(alpha.shape, look.px(parameters["block_pm"]))
-    opacity = blocks.opacity(alpha)
-    colors = _rounded(blocks.mean_color(rgb, alpha, opacity))
+    finest = blocks.halved() if parameters["edges"] else blocks
+    part_opacity = finest.opacity(alpha)
+    part_colors = finest.mean_color(rgb, alpha, part_opacity)
+    colors, opacity = _pooled(part_colors, part_opacity, blocks)
     is_solid = (opacity >= _SOLID * opacity.max()) & (opacity > 0)
     count = parameters.get("palette")
     palette = FUR if count is None else learn(colors[is_solid], count, look.seed)
-    if parameters["edges"]:
-        is_edge = find_edges(colors, opacity)
-        fine = blocks.halved()
-        colors = _refined(rgb, alpha, colors, is_edge, fine)
-        blocks, is_solid = fine, _cut(is_solid, fine)
-    sprite = nearest(colors, palette)
+    is_own = _cut(find_edges(colors, opacity), finest) & (part_opacity > 0)
+    shown = np.where(is_own[..., np.newaxis], _rounded(part_colors), _cut(colors, finest))
+    sprite, is_solid = nearest(shown, palette), _cut(is_solid, finest)
     sprite[~is_solid] = 0
-    return blocks.spread(sprite), blocks.spread(is_solid * np.uint8(OPAQUE))
+    return finest.spread(sprite), finest.spread(is_solid * np.uint8(OPAQUE))
+
+
+def _pooled(part_colors: Plane, part_opacity: Plane, blocks: Cells) -> tuple[Rgb, Plane]:
+    """Return colour and opacity of blocks from those of their parts."""
+    size = (blocks.columns, blocks.rows)
+    opacity = cv2.resize(part_opacity, size, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(part_colors * part_opacity[..., np.newaxis], size, interpolation=cv2.INTER_AREA)
+    colors = total / np.maximum(opacity, _NOTHING)[..., np.newaxis]
+    return _rounded(colors), np.asarray(opacity, dtype=np.float32)
 
 
 def find_edges(colors: Rgb, opacity: Plane) -> NDArray[np.bool_]:
@@ -49,21 +59,12 @@ def find_edges(colors: Rgb, opacity: Plane) -> NDArray[np.bool_]:
     return np.asarray((np.hypot(across, down) >= _EDGE_FROM) & is_inside)
 
 
-def _refined(rgb: Rgb, alpha: Alpha, colors: Rgb, is_edge: NDArray[np.bool_], fine: Cells) -> Rgb:
-    """Return the colours of quarter blocks: their own where an edge runs, else the block's."""
-    opacity = fine.opacity(alpha)
-    is_own = _cut(is_edge, fine) & (opacity > 0)
-    refined = _cut(colors, fine)
-    refined[is_own] = _rounded(fine.mean_color(rgb, alpha, opacity))[is_own]
-    return refined
-
-
 def _cut(values: NDArray[Item], fine: Cells) -> NDArray[Item]:
-    """Give each quarter block its block's value."""
+    """Give each part of a block its block's value."""
     size = (fine.columns, fine.rows)
     cut = cv2.resize(values.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(cut).astype(values.dtype)
 
 
-def _rounded(colors: Plane) -> Rgb:
-    return np.rint(colors).astype(np.uint8)
+def _rounded(colors: NDArray[np.floating[Any]]) -> Rgb:
+    return np.asarray(np.rint(np.minimum(colors, OPAQUE)), dtype=np.uint8)
