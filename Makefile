@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo gallery test lint fast system bench up clean
+.PHONY: help setup demo gallery test lint fast system bench bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -32,6 +32,7 @@ lint: setup
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-cache | tail -n 3
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
 fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system"
@@ -41,6 +42,12 @@ system: setup
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
+	$(BIN)/python -m bench.image_sizes
+
+bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
+	$(BIN)/python -m bench --protocols
 
 up: setup  ## run the system in the foreground
 	./cutout up

@@ -27,7 +27,7 @@ from api import (
 from api.services import Services
 from api.spool import PhotoRequest, close_spools
 from shared import logs
-from shared.adapters import build_queue, build_store
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
 from shared.ledger import Ledger
 from shared.photo_gate import MAX_UPLOAD_BYTES
 from shared.settings import Settings, SettingsError
@@ -53,8 +53,9 @@ def from_environ() -> Flask:
         queue=build_queue(settings),
         clock=lambda: datetime.now(UTC),
         pace=settings.pace,
+        beside=build_beside(settings),
     )
-    return create_app(Services(settings=settings, ledger=ledger))
+    return create_app(Services(settings=settings, ledger=ledger, admit=build_doorkeeper(settings)))
 
 
 def create_app(services: Services) -> Flask:

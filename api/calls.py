@@ -180,7 +180,15 @@ def _operators() -> Paths:
                 summary="Run one sweep",
                 answers={200: "Counts"},
                 tag="operators",
-                problems=(403,),
+                problems=(401, 403),
+            )
+        },
+        "/internal/events": {
+            "post": Call(
+                summary="Take over that a job has settled",
+                answers={204: None},
+                tag="operators",
+                problems=(401, 403),
             )
         },
         "/internal/dead-letters": {
@@ -188,7 +196,7 @@ def _operators() -> Paths:
                 summary="Take a message that the queue gave up",
                 answers={204: None},
                 tag="operators",
-                problems=(403,),
+                problems=(401, 403),
             )
         },
     }

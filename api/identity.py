@@ -4,13 +4,12 @@ import base64
 import hashlib
 import hmac
 import secrets
-from ipaddress import ip_address
 
 from flask import Request
 
+from shared.callers import is_this_machine
 from shared.errors import (
     FieldFault,
-    ForbiddenError,
     InvalidValueError,
     JobNotFoundError,
     MalformedRequestError,
@@ -55,26 +54,11 @@ def require_readable(accepted: Accepted, caller: str | None) -> None:
 def require_operator(request: Request, settings: Settings) -> None:
     """Refuse everybody but an operator, without telling that there is anything here."""
     if settings.admin_key is None:
-        allowed = is_this_machine(request)
+        allowed = is_this_machine(request.environ)
     else:
         allowed = hmac.compare_digest((bearer(request) or "").encode(), settings.admin_key.encode())
     if not allowed:
         raise NotFoundError(f"There is nothing at {request.path} for this caller.")
-
-
-def require_this_machine(request: Request) -> None:
-    """Refuse internal calls from elsewhere."""
-    if not is_this_machine(request):
-        raise ForbiddenError("Internal routes are open to this machine only.")
-
-
-def is_this_machine(request: Request) -> bool:
-    """Whether a request comes from this machine, and not through a proxy on it."""
-    try:
-        is_loopback = ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False
-    return is_loopback and not {"X-Forwarded-For", "Forwarded"} & set(request.headers.keys())
 
 
 def new_job_id(request: Request, caller: str | None, settings: Settings) -> tuple[str, bool]:

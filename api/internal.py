@@ -1,10 +1,9 @@
-"""Internal routes: the sweep, and the messages that the queue has given up."""
+"""Internal routes: the sweep, events, and the messages that the queue has given up."""
 
 import logging
 
 from flask import Blueprint, Response, jsonify, request
 
-from api.identity import require_this_machine
 from api.services import services
 from shared import messages, settling
 from shared.errors import DeadLetteredError, MalformedMessageError
@@ -21,22 +20,29 @@ _SHOWN_BYTES = 2048
 @routes.post("/internal/sweep")
 def sweep() -> Response:
     """Do what nobody else has done; overlapping sweeps are safe."""
-    require_this_machine(request)
+    services().admit(request.environ)
     return jsonify(Sweep(ledger=services().ledger).run())
+
+
+@routes.post("/internal/events")
+def event() -> Response:
+    """Take over that a job has settled; whatever its epoch still owes is done here."""
+    services().admit(request.environ)
+    message = _job_message()
+    if message:
+        ledger = services().ledger
+        standing = ledger.look(message.job_id, message.epoch)
+        if standing.kind is Kind.SETTLED:
+            settling.finish_if_due(ledger, standing)
+    return Response(status=204)
 
 
 @routes.post("/internal/dead-letters")
 def dead_letter() -> Response:
     """Settle a job whose message the queue has given up, unless somebody is at work on it."""
-    require_this_machine(request)
-    body = request.get_data(cache=False)
-    try:
-        message = messages.decode(messages.unwrap(body).data)
-    except MalformedMessageError as error:
-        extra = {"reason": error.detail, "body": body[:_SHOWN_BYTES].decode(errors="replace")}
-        log.error("message.unreadable", extra=extra)  # noqa: TRY400 - the body is the fact, not our stack
-        return Response(status=204)
-    if isinstance(message, messages.WarmupMessage):
+    services().admit(request.environ)
+    message = _job_message()
+    if message is None:
         return Response(status=204)
     ledger = services().ledger
     standing = ledger.look(message.job_id, message.epoch)
@@ -45,6 +51,18 @@ def dead_letter() -> Response:
         return Response(status=503, headers={"Retry-After": "10"})
     _bury(ledger, standing)
     return Response(status=204)
+
+
+def _job_message() -> messages.JobMessage | None:
+    """Read the push; ``None`` for what is not about a job, which asking again would not mend."""
+    body = request.get_data(cache=False)
+    try:
+        message = messages.decode(messages.unwrap(body).data)
+    except MalformedMessageError as error:
+        extra = {"reason": error.detail, "body": body[:_SHOWN_BYTES].decode(errors="replace")}
+        log.error("message.unreadable", extra=extra)  # noqa: TRY400 - the body is the fact, not our stack
+        return None
+    return message if isinstance(message, messages.JobMessage) else None
 
 
 def _bury(ledger: Ledger, standing: Standing) -> None:

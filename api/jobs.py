@@ -19,7 +19,6 @@ from shared.errors import (
     EngineUnavailableError,
     FieldFault,
     JobNotFoundError,
-    NoSuchObjectError,
 )
 from shared.history import History
 from shared.jobs import Job, Kind
@@ -36,10 +35,15 @@ def submit() -> Response:
     app, began = services(), services().monotonic()
     caller = tenant(request, app.settings)
     job_id, is_keyed = new_job_id(request, caller, app.settings)
+    # Before the photo has come, so that the client does not wait for this after its last byte.
+    promised = app.ledger.promise(job_id) if is_keyed else None
     submission = read_submission(request)
     _require_engine(app, submission.order.recipe.engine)
     accepted = _promise(app, submission, caller)
-    is_new = _accept(app, job_id, accepted, submission, is_keyed=is_keyed)
+    if promised:
+        is_new = app.ledger.agree(promised, accepted.request_digest)
+    else:
+        is_new = app.ledger.accept(job_id, accepted, submission.spool.path)
     if is_new:
         app.ledger.publish(job_id, 0, 0, by="api", traceparent=accepted.traceparent)
         _log_accepted(job_id, accepted, (app.monotonic() - began) * 1000)
@@ -58,40 +62,27 @@ def submit() -> Response:
 def read(job_id: str) -> Response:
     """Return a job, now or when there is news."""
     app = services()
-    _require_known(job_id)
-    _require_no_stranger(app, job_id)
-    wait_s, known = wanted_wait_s(request), request.if_none_match
-    history, has_waited = None, False
-    if wait_s or known:
-        history, has_waited = wait_for_news(app, job_id, wait_s, lambda seen: _is_news(app, seen, known))
-    if history and history.accepted and known.contains_weak(tag := etag(history)):
+    wait_s, known, has_waited = wanted_wait_s(request), request.if_none_match, False
+    history, accepted = _glance(job_id, may_be_unchanged=bool(wait_s or known))
+    if wait_s:
+        history, has_waited = wait_for_news(app, history, wait_s, lambda seen: _is_news(app, seen, known))
+    if known.contains_weak(etag(history)):
         response = Response(status=304)
     else:
-        job = _job(job_id)
-        tag = etag(job.history)
+        job = app.ledger.told(history, accepted)
         response = _answer(job_document(job, app.ledger.clock()), 200)
         if job.terminal is None:
             response.headers["Retry-After"] = "1"
-    response.set_etag(tag)
+    response.set_etag(etag(history))
     response.headers["Cache-Control"] = "private, no-cache"
     if has_waited:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     return response
 
 
-def _require_no_stranger(app: Services, job_id: str) -> None:
-    """Refuse another tenant's key before anything tells that the job is there; the id alone may pass."""
-    if caller := tenant(request, app.settings):
-        try:
-            accepted = app.ledger.accepted(job_id)
-        except NoSuchObjectError as error:
-            raise JobNotFoundError from error
-        require_readable(accepted, caller)
-
-
 def _is_news(app: Services, history: History, known: ETags) -> bool:
     """Whether a history ends a wait: another one than the client knows, or one that moves no more."""
-    if history.accepted is None or history.newest.terminal is not None:
+    if history.newest.terminal is not None:
         return True
     if known and not known.contains_weak(etag(history)):
         return True
@@ -108,7 +99,8 @@ def cancel(job_id: str) -> Response:
         ended = Terminal(
             status="cancelled", at=app.ledger.clock(), settled_by="client", attempt=job.worked.attempts
         )
-        terminal = settling.settle(app.ledger, job_id, job.worked.number, ended)
+        known = settling.Known(began=job.history.began(job.worked))
+        terminal = settling.settle(app.ledger, job_id, job.worked.number, ended, known)
     if terminal.status != "cancelled":
         raise AlreadySettledError(f"The job has {terminal.status} already.")
     return _answer(job_document(_job(job_id), app.ledger.clock()), 200)
@@ -134,18 +126,27 @@ def find_job(job_id: str) -> Job:
 
 
 def _job(job_id: str) -> Job:
-    _require_known(job_id)
-    app = services()
-    job = app.ledger.job(job_id)
-    if job is None:
-        raise JobNotFoundError
-    require_readable(job.accepted, tenant(request, app.settings))
-    return job
+    return services().ledger.told(*_glance(job_id))
 
 
-def _require_known(job_id: str) -> None:
+def _glance(job_id: str, *, may_be_unchanged: bool = False) -> tuple[History, Accepted | None]:
+    """Look at a job that the caller may read; a stranger is refused before anything tells that it is there.
+
+    For a client that may have seen it all already, a listing alone has to do.
+    """
+    app, caller = services(), tenant(request, services().settings)
     if not is_job_id(job_id):
         raise JobNotFoundError
+    if may_be_unchanged and caller is None:
+        history, accepted = app.ledger.history(job_id), None
+    else:
+        history, accepted = app.ledger.glance(job_id)
+        if accepted is None:
+            raise JobNotFoundError
+        require_readable(accepted, caller)
+    if history.accepted is None:
+        raise JobNotFoundError
+    return history, accepted
 
 
 def _require_engine(app: Services, wanted: str | None) -> None:
@@ -177,17 +178,6 @@ def _promise(app: Services, submission: Submission, caller: str | None) -> Accep
         metadata=submission.order.metadata,
         traceparent=request.headers.get("traceparent", "")[:200] or None,
     )
-
-
-def _accept(
-    app: Services, job_id: str, accepted: Accepted, submission: Submission, *, is_keyed: bool
-) -> bool:
-    if is_keyed:
-        try:
-            return app.ledger.agree(job_id, accepted.request_digest)
-        except NoSuchObjectError:
-            pass  # the key is new
-    return app.ledger.accept(job_id, accepted, submission.spool.path)
 
 
 def _answer(document: dict[str, Any], status: int) -> Response:

@@ -16,6 +16,7 @@ from shared.errors import (
     ServiceError,
     StoreFullError,
     TransientError,
+    UnauthenticatedError,
     UnsupportedMediaTypeError,
     every_error,
 )
@@ -57,6 +58,8 @@ def problem(error: ServiceError) -> Response:
     """Return an error's answer."""
     document = error.problem() | {"request_id": g.get("request_id", "")}
     response = Response(json.dumps(document), error.status, content_type="application/problem+json")
+    if isinstance(error, UnauthenticatedError):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TransientError | JobNotSettledError):
         response.headers["Retry-After"] = "5" if isinstance(error, StoreFullError) else "1"
     return response

@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 from flask import current_app
 
 from api.gunicorn_conf import threads
+from shared.callers import Doorkeeper, admit_this_machine
 from shared.ledger import Ledger
 from shared.settings import Settings
 
@@ -18,6 +19,7 @@ class Services:
 
     settings: Settings
     ledger: Ledger
+    admit: Doorkeeper = admit_this_machine  #: lets the callers of internal routes pass
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     #: At most half the threads may wait; the others go on taking photos.

@@ -25,15 +25,14 @@ def wanted_wait_s(request: Request) -> int:
 
 
 def wait_for_news(
-    services: Services, job_id: str, wait_s: float, is_news: Callable[[History], bool]
+    services: Services, history: History, wait_s: float, is_news: Callable[[History], bool]
 ) -> tuple[History, bool]:
-    """Return the job's history once it is news, or as it is when the time is over, and whether it waited.
+    """Return a job's history once it is news, or as it is when the time is over, and whether it waited.
 
     Does not wait when half of the threads are waiting already.
     """
-    history = services.ledger.history(job_id)
-    if not wait_s or is_news(history):
-        return history, wait_s > 0
+    if is_news(history):
+        return history, True
     if not services.waiters.acquire(blocking=False):
         return history, False
     try:
@@ -41,7 +40,7 @@ def wait_for_news(
         while not is_news(history) and (left := until - services.monotonic()) > 0:
             services.sleep(min(pause, left))
             pause = min(pause * _GROWTH, _LAST_LOOK_S)
-            history = services.ledger.history(job_id)
+            history = services.ledger.history(history.job_id)
     finally:
         services.waiters.release()
     return history, True

@@ -9,7 +9,20 @@ from pathlib import Path
 
 import click
 
-from bench import memory, poll, queue_hop, recovery, redelivery, submit
+from bench import (
+    memory,
+    poll,
+    protocols_calls,
+    protocols_hop,
+    protocols_latency,
+    protocols_memory,
+    protocols_pace,
+    protocols_reads,
+    queue_hop,
+    recovery,
+    redelivery,
+    submit,
+)
 from bench.effort import FULL, QUICK, Effort
 from bench.load import Drive, load_process
 from bench.machine import ROOT, Machine, this_machine
@@ -25,22 +38,34 @@ MEASUREMENTS: dict[str, Measurement] = {
     "recovery": recovery.measure,
     "memory": memory.measure,
 }
+#: Over Google's own clients: a fake of Cloud Storage, and the Pub/Sub emulator, which must be installed.
+PROTOCOLS: dict[str, Measurement] = {
+    "protocols_calls": protocols_calls.measure,
+    "protocols_hop": protocols_hop.measure,
+    "protocols_latency": protocols_latency.measure,
+    "protocols_pace": protocols_pace.measure,
+    "protocols_reads": protocols_reads.measure,
+    "protocols_memory": protocols_memory.measure,
+}
 RESULTS = ROOT / "bench" / "results"
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="See in a minute that everything runs; keep nothing.")
-@click.option("--only", type=click.Choice(list(MEASUREMENTS)), multiple=True, help="Measure these alone.")
+@click.option("--protocols", is_flag=True, help="Measure over Google's clients: the cloud's protocols.")
+@click.option(
+    "--only", type=click.Choice([*MEASUREMENTS, *PROTOCOLS]), multiple=True, help="Measure these alone."
+)
 @click.option(
     "--results", type=click.Path(path_type=Path), help="Where the rows are kept [default: bench/results]."
 )
-def main(*, quick: bool, only: Sequence[str], results: Path | None) -> None:
+def main(*, quick: bool, protocols: bool, only: Sequence[str], results: Path | None) -> None:
     """Measure the service on this machine."""
     folder = results or (None if quick else RESULTS)
     effort, machine, every = QUICK if quick else FULL, this_machine(), []
     click.echo(machine.sentence(), err=True)
     with load_process() as drive:
-        for name in only or MEASUREMENTS:
+        for name in only or (PROTOCOLS if protocols else MEASUREMENTS):
             rows = _measured(name, drive, effort)
             _keep(name, rows, machine, folder)
             every += rows
@@ -52,7 +77,7 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
-        return MEASUREMENTS[name](Path(folder), drive, effort)
+        return (MEASUREMENTS | PROTOCOLS)[name](Path(folder), drive, effort)
 
 
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:

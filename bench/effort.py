@@ -15,6 +15,10 @@ class Effort:
     uploads: int  #: ... and before the second
     redeliveries: int
     kills: int
+    deliveries: int  #: over a slow store, of each side
+    jobs: int  #: under the rule of one change a second
+    faulted_reads: int
+    cloud_uploads: int  #: of each size, over both of Google's clients
 
     @staticmethod
     def calls(at_one_client: int, clients: int) -> int:
@@ -23,6 +27,30 @@ class Effort:
 
 
 FULL = Effort(
-    rounds=8, submits=25, polls=100, hops=50, uploads_first=50, uploads=500, redeliveries=50, kills=3
+    rounds=8,
+    submits=25,
+    polls=100,
+    hops=50,
+    uploads_first=50,
+    uploads=500,
+    redeliveries=50,
+    kills=3,
+    deliveries=5,
+    jobs=500,
+    faulted_reads=1000,
+    cloud_uploads=40,
 )
-QUICK = Effort(rounds=2, submits=5, polls=20, hops=10, uploads_first=8, uploads=16, redeliveries=10, kills=1)
+QUICK = Effort(
+    rounds=2,
+    submits=5,
+    polls=20,
+    hops=10,
+    uploads_first=8,
+    uploads=16,
+    redeliveries=10,
+    kills=1,
+    deliveries=1,
+    jobs=40,
+    faulted_reads=50,
+    cloud_uploads=8,
+)

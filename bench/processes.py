@@ -45,10 +45,11 @@ class Server:
 
 
 @contextmanager
-def api(data: Path) -> Iterator[Server]:
-    """Run the API on a data folder; nobody works on its jobs."""
+def api(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
+    """Run the API on a data folder, or wherever the settings say; nobody works on its jobs."""
     (data / "objects" / "inputs").mkdir(parents=True, exist_ok=True)
-    with _gunicorn("api.gunicorn_conf", "api.app:from_environ()", data, "/ready") as (port, master):
+    app = "api.app:from_environ()"
+    with _gunicorn("api.gunicorn_conf", app, data, "/ready", settings) as (port, master):
         yield Server(port=port, master=master, folder=data / "objects" / "inputs")
 
 
@@ -60,12 +61,12 @@ def worker(data: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def bare(data: Path) -> Iterator[Server]:
-    """Run the bare application under the API's gunicorn settings."""
+def bare(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
+    """Run the bare application under the API's gunicorn settings; with a bucket in them it uploads there."""
     folder = data / "bare"
     folder.mkdir(parents=True, exist_ok=True)
-    app = f"bench.bare:create_app({str(folder)!r})"
-    with _gunicorn("bench.bare_gunicorn", app, data, "/health") as (port, master):
+    app = "bench.bare_bucket:create_app()" if settings else f"bench.bare:create_app({str(folder)!r})"
+    with _gunicorn("bench.bare_gunicorn", app, data, "/health", settings) as (port, master):
         yield Server(port=port, master=master, folder=folder)
 
 
@@ -121,11 +122,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def _gunicorn(config: str, app: str, data: Path, ready: str) -> Iterator[tuple[int, psutil.Process]]:
+def _gunicorn(
+    config: str,
+    app: str,
+    data: Path,
+    ready: str,
+    settings: Mapping[str, str] = {},
+) -> Iterator[tuple[int, psutil.Process]]:
     port, log = free_port(), data / f"{config.partition('.')[0]}.log"
     bind = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "gunicorn", "--config", f"python:{config}", "--bind", bind, app]
-    with process(command, environment(data), log) as master:
+    with process(command, environment(data) | dict(settings), log) as master:
         await_answer(port, ready, master, log)
         yield port, master
 

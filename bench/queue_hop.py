@@ -22,6 +22,7 @@ from bench.load import Drive
 from bench.rows import Row
 from bench.timings import in_turns, rows_of
 from shared.messages import JOBS, Envelope, JobMessage, encode, unwrap, wrap
+from shared.ports import Queue
 from shared.push import Pusher
 from shared.sqlite_queue import SqliteQueue
 from shared.subscriptions import Subscription
@@ -84,15 +85,19 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     del drive  # the publishers live beside the receiver, whose arrivals they wait for
     data.mkdir(parents=True, exist_ok=True)
     queue = SqliteQueue(data / "queue.db")
+    with receiving() as receiver, _pusher(queue.path, receiver.endpoint):
+        return hop_rows("publish to delivery", queue, receiver, effort, at_most_ms=50.0)
+
+
+def hop_rows(what: str, queue: Queue, receiver: Receiver, effort: Effort, at_most_ms: float) -> list[Row]:
+    """Publish from 1 and from 16 threads, through a queue that pushes to the receiver, and bare in turns."""
     rows: list[Row] = []
-    with _receiver() as receiver, _pusher(queue.path, receiver.endpoint):
-        for clients in (1, 16):
-            what = f"publish to delivery, {clients} publisher{'s' if clients > 1 else ''}"
-            each = effort.calls(effort.hops, clients) // clients
-            through = _round(receiver, lambda message: _publish(queue, message), clients, each)
-            straight = _round(receiver, lambda message: _post(receiver, message), clients, each)
-            timings = in_turns(what, effort.rounds, through, straight)
-            rows += rows_of(what, timings, 50.0)
+    for clients in (1, 16):
+        of_so_many = f"{what}, {clients} publisher{'s' if clients > 1 else ''}"
+        each = effort.calls(effort.hops, clients) // clients
+        through = _round(receiver, lambda message: _publish(queue, message), clients, each)
+        straight = _round(receiver, lambda message: _post(receiver, message), clients, each)
+        rows += rows_of(of_so_many, in_turns(of_so_many, effort.rounds, through, straight), at_most_ms)
     return rows
 
 
@@ -107,7 +112,7 @@ def _round(receiver: Receiver, hop: Hop, clients: int, each: int) -> Callable[[]
     return measure_once
 
 
-def _publish(queue: SqliteQueue, message: bytes) -> None:
+def _publish(queue: Queue, message: bytes) -> None:
     queue.publish(JOBS, message)
 
 
@@ -122,7 +127,8 @@ def _post(receiver: Receiver, message: bytes) -> None:
 
 
 @contextmanager
-def _receiver() -> Iterator[Receiver]:
+def receiving() -> Iterator[Receiver]:
+    """Lend a receiver that answers until it is given back."""
     with Receiver() as receiver:
         thread = threading.Thread(target=receiver.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""The services as child processes: started on sockets that outlive them, started again when they die.
+"""Child processes: services on sockets that outlive them, and an emulator; started again when they die.
 
 ``up`` holds the listening sockets, so a restarted child never finds its port taken, and connections wait
 in the backlog meanwhile instead of being refused.  Nothing survives ``up``, not even its ``kill -9``.
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,58 +29,48 @@ _HOPELESS_DEATHS = 5
 
 
 class ChildFailedError(Exception):
-    """A service does not start; the text holds the end of its log."""
+    """A child does not start; the text holds the end of its log."""
 
 
 @dataclass
 class Child:
-    """One service under gunicorn."""
+    """A process that answers at a URL."""
 
     name: str
-    listener: socket.socket
+    url: str
+    command: Sequence[str]
     environ: Mapping[str, str]
     log: Path
+    listener: socket.socket | None = None  #: handed over to it, and kept
     was_ready: bool = False
     _process: subprocess.Popen[bytes] | None = None
     _deaths: int = 0
     _due: float = field(default=0.0)
 
     @property
-    def url(self) -> str:
-        """Where the service answers."""
-        host, port = self.listener.getsockname()[:2]
-        return f"http://{host}:{port}"
-
-    @property
     def pid(self) -> int | None:
-        """Process id of gunicorn's master."""
+        """Process id; a service's is that of gunicorn's master."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start the service in a process group of its own."""
+        """Start it in a process group of its own."""
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(),
+                self.command,
                 cwd=ROOT,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[self.listener.fileno()],
+                pass_fds=[self.listener.fileno()] if self.listener else [],
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, which takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, which takes no lock
             )
 
-    def _command(self) -> list[str]:
-        bind = f"fd://{self.listener.fileno()}"
-        config = f"python:{self.name}.gunicorn_conf"
-        app = f"{self.name}.app:from_environ()"
-        return [sys.executable, "-m", "gunicorn", "--config", config, "--bind", bind, app]
-
     def revive(self) -> bool:
-        """Start the service again if it has died; return whether it was started now.
+        """Start it if it does not run; return whether it was started now.
 
         Raises
         ------
@@ -108,24 +98,33 @@ class Child:
         return self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
 
     def signal(self, number: int) -> None:
-        """Send a signal to every process of the service."""
+        """Send a signal to every process of its group."""
         if self._process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
     def ask_to_stop(self) -> None:
-        """Ask gunicorn's master to stop; it asks its child."""
+        """Ask it to stop; gunicorn's master asks its child."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self, until: float) -> None:
-        """Wait for the service to end, and end it when the time is over."""
+        """Wait for it to end, and end it when the time is over."""
         if self._process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, until - time.monotonic()))
         self.signal(signal.SIGKILL)
         self._process.wait()
+
+
+def service(name: str, listener: socket.socket, environ: Mapping[str, str], log: Path) -> Child:
+    """Return a service under gunicorn, on a socket that listens already."""
+    host, port = listener.getsockname()[:2]
+    config, app = f"python:{name}.gunicorn_conf", f"{name}.app:from_environ()"
+    bind = f"fd://{listener.fileno()}"
+    command = [sys.executable, "-m", "gunicorn", "--config", config, "--bind", bind, app]
+    return Child(name, f"http://{host}:{port}", command, environ, log, listener)
 
 
 def listen(port: int) -> socket.socket:
@@ -141,6 +140,7 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Make the system end this process when its parent ends; to be called between fork and exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

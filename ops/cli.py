@@ -19,6 +19,7 @@ COMMANDS = {
     "cancel": ("ops.show", "Withdraw a job that has not settled."),
     "jobs": ("ops.show", "Count the open jobs (operators)."),
     "job": ("ops.story", "Tell what happened to one job (operators)."),
+    "topology": ("ops.topology", "Make topics and subscriptions in Pub/Sub (operators)."),
 }
 
 

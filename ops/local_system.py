@@ -1,4 +1,4 @@
-"""The whole system on one machine: both services, the broker and the sweep, until told to stop."""
+"""The whole system on one machine: both services, what pushes to them, and the sweep, until told to stop."""
 
 import contextlib
 import logging
@@ -13,14 +13,10 @@ from typing import Any
 
 import httpx
 
+from ops.brokers import Broker
 from ops.children import Child
 from ops.data_folder import DataFolder
-from shared import messages
-from shared.broker_file import set_aside_if_damaged
 from shared.pace import ONE_MACHINE
-from shared.push import Pusher
-from shared.sqlite_queue import SqliteQueue
-from shared.subscriptions import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +27,20 @@ _SWEEP_TIMEOUT_S = 60.0
 
 @dataclass
 class LocalSystem:
-    """Two children, and what runs beside them in this process."""
+    """Both services, and what runs beside them."""
 
     folder: DataFolder
     api: Child
     worker: Child
-    slots: int
+    broker: Broker
     say: Callable[[str], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     engine: str | None = None
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run until ``stopping`` is set; ``ChildFailedError`` if a service does not start."""
-        set_aside_if_damaged(self.folder.queue, datetime.now(UTC))
-        pusher = Pusher(SqliteQueue(self.folder.queue), self._subscriptions())
         try:
-            pusher.start()
+            self.broker.start()
             threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
             self._wait_until_ready()
             if not self.stopping.is_set():
@@ -57,35 +51,21 @@ class LocalSystem:
                     self._write_run_file()
         finally:
             self.stopping.set()
-            # First the pusher: an answer of a service that stops must not count as a refusal.
-            pusher.stop()
+            # First what pushes: an answer of a service that stops must not count as a refusal.
+            self.broker.stop()
             self._stop_children()
             self.folder.run_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End every process of both services at once."""
-        for child in (self.api, self.worker):
+        """End every process at once."""
+        for child in self._children():
             child.signal(signal.SIGKILL)
 
-    def _subscriptions(self) -> list[Subscription]:
-        return [
-            Subscription(
-                name="cutout-jobs-worker",
-                topic=messages.JOBS,
-                endpoint=f"{self.worker.url}/push",
-                max_in_flight=self.slots + 1,
-                dead_letter_topic=messages.DEAD_JOBS,
-            ),
-            Subscription(
-                name="cutout-jobs-dead-api",
-                topic=messages.DEAD_JOBS,
-                endpoint=f"{self.api.url}/internal/dead-letters",
-                max_in_flight=2,
-            ),
-        ]
+    def _children(self) -> list[Child]:
+        return [child for child in (self.broker.child, self.api, self.worker) if child]
 
     def _revive(self) -> bool:
-        revived = [child.name for child in (self.api, self.worker) if child.revive()]
+        revived = [child.name for child in self._children() if child.revive()]
         for name in revived:
             self.say(f"starting the {name}")
         return bool(revived)
@@ -93,7 +73,7 @@ class LocalSystem:
     def _wait_until_ready(self) -> None:
         while not self.stopping.wait(_LOOK_S):
             self._revive()
-            if all(self._is_ready(child) for child in (self.api, self.worker)):
+            if self.broker.is_ready() and all(self._is_ready(child) for child in (self.api, self.worker)):
                 return
 
     def _is_ready(self, child: Child) -> bool:
@@ -126,8 +106,9 @@ class LocalSystem:
         """Say what runs where."""
         return {
             "url": self.api.url,
-            "pids": {"up": os.getpid(), "api": self.api.pid, "worker": self.worker.pid},
+            "pids": {"up": os.getpid()} | {child.name: child.pid for child in self._children()},
             "urls": {"api": self.api.url, "worker": self.worker.url, "push": f"{self.worker.url}/push"},
+            "broker": self.broker.address,
             "engine": self.engine,
             "data": str(self.folder.root),
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),

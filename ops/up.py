@@ -5,17 +5,20 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from ops.children import Child, ChildFailedError, listen
+from ops.children import ChildFailedError, listen, service
 from ops.data_folder import DataFolder, FolderInUseError
 from ops.local_system import LocalSystem
+from ops.places import QueuePlace, read_queue_option, read_store_option
 from shared import logs
 from shared.errors import ServiceError
+from shared.places import STORAGE_EMULATOR
 from shared.settings import PREFIX, Settings, SettingsError
 
 #: What the children are given of this process's environment beside the settings.
@@ -28,11 +31,15 @@ _PASSED_ON = (
     "LD_LIBRARY_PATH",
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
+    STORAGE_EMULATOR,
 )
 
 #: For the API: what an upload has freed goes back to the system (measured: 9 MB less after 500 of 20 MB).
 #: Not for the worker, whose large arrays would be mapped anew each time.
 _GIVE_MEMORY_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
+#: gRPC's handlers of a fork write to the child's standard error, and help nobody who execs at once.
+_NO_FORKS = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
 
 _FALLBACK = """
   ****************************************************************************
@@ -41,6 +48,18 @@ _FALLBACK = """
   *  not what a shop should sell.                                            *
   ****************************************************************************
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command was asked for."""
+
+    port: int
+    data: Path
+    engine: str
+    slots: int
+    queue: QueuePlace
+    store: str | None  #: a bucket's URL; else the data folder
 
 
 @click.command()
@@ -56,16 +75,34 @@ _FALLBACK = """
 )
 @click.option("--engine", default="auto", show_default=True, help="auto, or an engine of GET /v1/models.")
 @click.option("--slots", type=click.IntRange(1, 64), default=1, show_default=True, help="Jobs at once.")
-def up(port: int, data: Path, engine: str, slots: int) -> None:
+@click.option(
+    "--queue",
+    default="embedded",
+    show_default=True,
+    metavar="embedded|emulator|HOST:PORT",
+    callback=read_queue_option,
+    help="What pushes messages: the embedded broker, a Pub/Sub emulator of our own, or somebody's.",
+)
+@click.option(
+    "--store",
+    metavar="gs://BUCKET",
+    callback=read_store_option,
+    help=f"Keep objects in the Cloud Storage emulator of {STORAGE_EMULATOR}, not in the data folder.",
+)
+def up(**given: Any) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
     The first line on standard output, once everything is ready, is: ready http://127.0.0.1:PORT
     """
-    folder = DataFolder(data.absolute())
+    os.environ.update(_NO_FORKS)  # noqa: TID251 - gRPC reads it when it is loaded
+    wanted = Wanted(**given)
+    if wanted.store and not os.environ.get(STORAGE_EMULATOR):  # noqa: TID251 - as above
+        raise click.UsageError(f"--store needs {STORAGE_EMULATOR}: up keeps everything on this machine.")
+    folder = DataFolder(wanted.data.absolute())
     try:
         lock = folder.lock()
         folder.prepare()
-        environ = child_environ(folder, engine, slots)
+        environ = child_environ(folder, wanted)
         Settings.from_environ(environ)
     except (FolderInUseError, SettingsError) as error:
         refuse(str(error))
@@ -73,12 +110,12 @@ def up(port: int, data: Path, engine: str, slots: int) -> None:
         refuse(
             f"{folder.root} cannot be used: {error}. Make room or mend its rights, or choose another --data."
         )
-    system = _system(folder, environ, port, slots)
+    system = _system(folder, environ, wanted)
     _stop_on_signals(system)
     logs.configure("up", "local", folder.log("up").open("a"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        system.run(lambda: _tell_ready(system, engine))
+        system.run(lambda: _tell_ready(system, wanted.engine))
     except ChildFailedError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
@@ -92,32 +129,41 @@ def refuse(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def child_environ(folder: DataFolder, engine: str, slots: int) -> dict[str, str]:
+def child_environ(folder: DataFolder, wanted: Wanted) -> dict[str, str]:
     """Return the environment of both services: the operator's settings, and ours for this folder."""
     ours = os.environ  # noqa: TID251 - up is where a system's settings come from
     environ = {name: ours[name] for name in _PASSED_ON if name in ours}
     environ |= {f"{PREFIX}SECRET_KEY": folder.secret()}
     environ |= {name: value for name, value in ours.items() if name.startswith(PREFIX)}
-    return environ | {
-        f"{PREFIX}STORE": folder.objects.as_uri(),
-        f"{PREFIX}QUEUE": f"sqlite://{folder.queue.as_uri().removeprefix('file://')}",
-        f"{PREFIX}ENGINE": engine,
-        f"{PREFIX}SLOTS": str(slots),
-        # One arena a thread would let memory that uploads have freed lie about.
-        "MALLOC_ARENA_MAX": "2",
-        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
-        "TMPDIR": str(folder.uploads),
-    }
+    return (
+        environ
+        | wanted.queue.environ(folder)
+        | {
+            f"{PREFIX}STORE": wanted.store or folder.objects.as_uri(),
+            f"{PREFIX}ENGINE": wanted.engine,
+            f"{PREFIX}SLOTS": str(wanted.slots),
+            # One arena a thread would let memory that uploads have freed lie about.
+            "MALLOC_ARENA_MAX": "2",
+            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+            "TMPDIR": str(folder.uploads),
+        }
+    )
 
 
-def _system(folder: DataFolder, environ: dict[str, str], port: int, slots: int) -> LocalSystem:
+def _system(folder: DataFolder, environ: dict[str, str], wanted: Wanted) -> LocalSystem:
     try:
-        front = listen(port)
+        front = listen(wanted.port)
     except OSError as error:
-        refuse(f"Port {port} cannot be taken: {error.strerror}. Choose another with --port.")
-    api = Child("api", front, {**environ, **_GIVE_MEMORY_BACK}, folder.log("api"))
-    worker = Child("worker", listen(0), environ, folder.log("worker"))
-    return LocalSystem(folder, api, worker, slots, say=lambda line: click.echo(line, err=True))
+        refuse(f"Port {wanted.port} cannot be taken: {error.strerror}. Choose another with --port.")
+    api = service("api", front, {**environ, **_GIVE_MEMORY_BACK}, folder.log("api"))
+    worker = service("worker", listen(0), environ, folder.log("worker"))
+    urls = {child.name: child.url for child in (api, worker)}
+    broker = wanted.queue.broker(folder, urls, wanted.slots, environ, _say)
+    return LocalSystem(folder, api, worker, broker, _say)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _stop_on_signals(system: LocalSystem) -> None:

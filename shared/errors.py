@@ -135,6 +135,14 @@ class MalformedRequestError(PermanentError):
     status = 400
 
 
+class UnauthenticatedError(PermanentError):
+    """The caller did not show who they are."""
+
+    slug = "unauthenticated"
+    title = "This route wants to know who calls"
+    status = 401
+
+
 class ForbiddenError(PermanentError):
     """The caller may not use this route."""
 

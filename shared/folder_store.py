@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from shared.behind_the_api import BehindTheApi
 from shared.errors import (
     GenerationMismatchError,
     NameTakenError,
@@ -30,7 +31,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TRIES = 100  # each one lost means that a neighbour's delete pruned the folder in between
 
 
-class FolderStore:
+class FolderStore(BehindTheApi):
     """An ``ObjectStore`` under a folder.
 
     Parameters
@@ -133,17 +134,6 @@ class FolderStore:
                 prune_folders(self._root, path.parent)
         except NoSuchObjectError:
             return
-
-    def download_url(
-        self,
-        name: str,  # noqa: ARG002 -- nobody but the API can serve a folder
-        *,
-        filename: str,  # noqa: ARG002
-        content_type: str,  # noqa: ARG002
-        lifetime: timedelta,  # noqa: ARG002
-    ) -> str | None:
-        """Return ``None``: the API serves the bytes itself."""
-        return None
 
     def ping(self) -> None:
         """Return if the folder is there and may be written to."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 
 from shared import records
 from shared.errors import PermanentError, StoreUnavailableError
 from shared.history import EpochTrace, History, Release
+from shared.pace import Pace
 from shared.records import Accepted, Terminal
 
 #: Epochs that are opened to delete bytes, not to work.
@@ -43,6 +45,11 @@ class Standing:
         return self.history.epochs[self.epoch]
 
     @property
+    def began(self) -> datetime:
+        """When the epoch's first record was written, by the store's clock."""
+        return self.history.began(self.trace)
+
+    @property
     def must_run_alone(self) -> bool:
         """Whether the last attempt ended in a way that may take its neighbours along next time."""
         last = self.trace.last_claim
@@ -57,11 +64,22 @@ class Claim:
     epoch: int
     number: int
     token: str = field(default="", repr=False)
+    created: datetime | None = None  #: the store's time of the claim
     beat_generation: int | None = None
 
     def name(self, part: str) -> str:
         """Name of one of the claim's records."""
         return records.epoch_name(self.job_id, self.epoch, f"claims/{self.number}.{part}")
+
+    def was_alone(self, until: datetime, pace: Pace) -> bool:
+        """Whether no other attempt can have worked on the epoch before a moment, by the store's clock.
+
+        A second claim needs a listing in which the first one is as old as a dead one.  Half of that age
+        leaves room for a listing that was long on its way, and for clocks that show whole seconds.
+        """
+        if self.number > 1 or self.created is None:
+            return False
+        return timedelta(0) <= until - self.created < pace.dead_after / 2
 
 
 class ClaimInDoubtError(StoreUnavailableError):

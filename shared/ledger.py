@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from shared.pace import COMMIT_WITHIN
 from shared.ports import Clock, Queue, Stat
 from shared.reading import Reader
 from shared.records import Accepted
+from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Ledger(Reader):
     queue: Queue
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     # --- accepting and publishing ---------------------------------------------------------------
 
@@ -57,15 +59,17 @@ class Ledger(Reader):
             If the job exists with another request's digest.
         """
         began = self.monotonic()
-        stored = self._store_photo(accepted, photo)
-        self.mark(job_id, 0)
+        stored, marker = both(
+            self.beside, lambda: self._store_photo(accepted, photo), lambda: self.mark(job_id, 0)
+        )
         self._require_young(began)
-        pinned = replace(accepted, photo=replace(accepted.photo, generation=stored.generation))
+        photo_pin = replace(accepted.photo, generation=stored.generation)
+        pinned = replace(accepted, photo=photo_pin, marker=marker)
         try:
             records.write_once(self.store, records.accepted_name(job_id), pinned.document())
         except NameTakenError:
             self.store.delete(accepted.photo.name)
-            return self.agree(job_id, accepted.request_digest)
+            return self.agree(self.accepted(job_id), accepted.request_digest)
         return True
 
     def _store_photo(self, accepted: Accepted, photo: Path) -> Stat:
@@ -79,33 +83,30 @@ class Ledger(Reader):
                 raise StoreUnavailableError("The photo was not stored whole.") from None
             return stored
 
-    def agree(self, job_id: str, request_digest: str) -> bool:
-        """Return ``False`` if a job was promised for the same request already.
+    @staticmethod
+    def agree(accepted: Accepted, request_digest: str) -> bool:
+        """Return ``False`` if a promise was made for the same request already.
 
         Raises
         ------
         IdempotencyKeyReusedError
-            If it was promised for another one.
-        NoSuchObjectError
-            If it was not promised.
+            If it was made for another one.
         """
-        if self.accepted(job_id).request_digest != request_digest:
+        if accepted.request_digest != request_digest:
             raise IdempotencyKeyReusedError(
                 "The key was used for another photo or another recipe; use a new key."
             )
         return False
 
-    def mark(self, job_id: str, epoch: int) -> None:
-        """Create an epoch's marker, or make one that was left behind young again."""
+    def mark(self, job_id: str, epoch: int) -> int:
+        """Create an epoch's marker, or make one that was left behind young again; return its generation."""
         name = records.marker_name(job_id, epoch)
         for _ in range(_MARK_TRIES):
             try:
-                self.store.create(name, b"{}")
+                return self.store.create(name, b"{}").generation
             except NameTakenError:
-                if self._is_young(name):
-                    return
-            else:
-                return
+                if generation := self._made_young(name):
+                    return generation
         raise StoreUnavailableError("The same job is being accepted and removed at once; try again.")
 
     def open(self, job_id: str, epoch: int, document: Mapping[str, Any]) -> None:
@@ -116,20 +117,34 @@ class Ledger(Reader):
         with contextlib.suppress(NameTakenError):
             records.write_once(self.store, records.epoch_name(job_id, epoch, "opened.json"), document)
 
+    def unmark(self, job_id: str, epoch: int, *, generation: int | None = None) -> None:
+        """Delete an epoch's marker, which ends what is owed; who knows its generation saves a look at it."""
+        name = records.marker_name(job_id, epoch)
+        try:
+            self.store.delete(name, generation=generation)
+        except GenerationMismatchError:
+            self.store.delete(name)  # it was made young again by a client that came back with its key
+
+    def rest(self, changed: datetime, now: datetime) -> None:
+        """Wait until an object that was changed at one time of the store's may be changed again."""
+        left = self.pace.rest - (now - changed)
+        if left > timedelta(0):
+            self.sleep(left.total_seconds())
+
     def _require_young(self, began: float) -> None:
         if self.monotonic() - began > COMMIT_WITHIN.total_seconds():
             # The sweep may be about to remove the marker: a promise without one could be lost.
             raise StoreUnavailableError("Storage took too long.")
 
-    def _is_young(self, name: str) -> bool:
-        """Whether a marker that exists will outlive the commit that it stands for."""
+    def _made_young(self, name: str) -> int | None:
+        """Return the generation of a marker that will outlive the commit that it stands for."""
         try:
             stat = self.store.stat(name)
             if stat.age >= COMMIT_WITHIN:
-                self.store.replace(name, b"{}", generation=stat.generation)
+                stat = self.store.replace(name, b"{}", generation=stat.generation)
         except (GenerationMismatchError, NoSuchObjectError):
-            return False
-        return True
+            return None
+        return stat.generation
 
     def publish(
         self, job_id: str, epoch: int, number: int, *, by: str, traceparent: str | None = None
@@ -167,12 +182,12 @@ class Ledger(Reader):
         )
         document = {"at": self.clock().isoformat(), **by}
         try:
-            records.write_once(self.store, claim.name("json"), document, token=claim.token)
+            written = records.write_once(self.store, claim.name("json"), document, token=claim.token)
         except NameTakenError as error:
             raise JobBusyError("Another attempt has just claimed the job.") from error
         except TransientError as error:
             raise ClaimInDoubtError(claim) from error
-        return claim
+        return replace(claim, created=written.updated)
 
     def is_claimed(self, claim: Claim) -> bool:
         """Whether a claim whose writing was in doubt was written after all, and by us."""

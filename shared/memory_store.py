@@ -6,12 +6,13 @@ It keeps every promise of the port that can be kept without a disk, and refuses 
 import io
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
+from shared.behind_the_api import BehindTheApi
 from shared.errors import GenerationMismatchError, NameTakenError, NoSuchObjectError
 from shared.object_names import check_name, check_prefix, clash, folders_of
 from shared.ports import Blob, Clock, Listing, Stat
@@ -33,7 +34,7 @@ class _Version:
         )
 
 
-class MemoryStore:
+class MemoryStore(BehindTheApi):
     """An ``ObjectStore`` in a dictionary, for any number of threads."""
 
     def __init__(self, clock: Clock) -> None:
@@ -103,17 +104,6 @@ class MemoryStore:
                 raise GenerationMismatchError(f"{name!r} is not at generation {generation}.")
             del self._versions[name]
             self._folders.subtract(folders_of(name))
-
-    def download_url(
-        self,
-        name: str,  # noqa: ARG002 -- there is nobody else to serve it
-        *,
-        filename: str,  # noqa: ARG002
-        content_type: str,  # noqa: ARG002
-        lifetime: timedelta,  # noqa: ARG002
-    ) -> str | None:
-        """Return ``None``: the API serves the bytes itself."""
-        return None
 
     def ping(self) -> None:
         """Return: memory answers."""

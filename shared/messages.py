@@ -15,6 +15,7 @@ from shared.errors import MalformedMessageError
 
 JOBS = "cutout-jobs"
 DEAD_JOBS = "cutout-jobs-dead"
+EVENTS = "cutout-events"
 
 VERSION = 1
 

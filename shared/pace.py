@@ -26,6 +26,7 @@ class Pace:
     sweep_every: timedelta
     first_look: timedelta  #: age at which the sweep first looks at a marker
     republish_after: timedelta  #: from the first publication to the second; doubles after that
+    rest: timedelta  #: between two changes of one object: Cloud Storage refuses more than one a second
     looks_always: bool  #: look at every marker on each sweep, not only at doubling ages
 
     def looks_at(self, age: timedelta) -> bool:
@@ -53,6 +54,7 @@ CLOUD = Pace(
     sweep_every=timedelta(minutes=1),
     first_look=timedelta(seconds=30),
     republish_after=timedelta(minutes=10),
+    rest=timedelta(seconds=1),
     looks_always=False,
 )
 
@@ -62,5 +64,6 @@ ONE_MACHINE = Pace(
     sweep_every=timedelta(seconds=5),
     first_look=timedelta(seconds=5),
     republish_after=timedelta(seconds=5),
+    rest=timedelta(0),
     looks_always=True,
 )

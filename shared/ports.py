@@ -1,7 +1,7 @@
 """What the services need from the outside world, and nothing about how."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -10,14 +10,20 @@ Clock = Callable[[], datetime]  #: the host's time, UTC-aware; never used to jud
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stat:
-    """What the store knows about one object, with the store's own time of saying so."""
+class Version:
+    """Which version of an object an answer is about, with the store's own time of saying so."""
 
     name: str
     size: int
     generation: int  #: differs for every version that this name ever had
-    updated: datetime  #: the store's time of the last write
     now: datetime  #: the store's time of this answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat(Version):
+    """What the store knows about one object."""
+
+    updated: datetime  #: the store's time of the last write
 
     @property
     def age(self) -> timedelta:
@@ -27,9 +33,9 @@ class Stat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """An object's bytes and what the store knows about them."""
+    """An object's bytes and the version that they are; Cloud Storage does not tell its age here."""
 
-    stat: Stat
+    stat: Version
     data: bytes
 
 
@@ -39,6 +45,17 @@ class Listing:
 
     objects: tuple[Stat, ...]
     now: datetime  #: the store's time of this answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTicket:
+    """The right to upload one object, once, straight to the store."""
+
+    url: str = field(repr=False)  #: whoever has it may upload
+    headers: Mapping[str, str]  #: to be sent as they are; the store refuses the upload otherwise
+    max_bytes: int
+    expires_at: datetime  #: by this host's clock
+    method: str = "PUT"
 
 
 class ObjectStore(Protocol):
@@ -99,6 +116,12 @@ class ObjectStore(Protocol):
 
     def download_url(self, name: str, *, filename: str, content_type: str, lifetime: timedelta) -> str | None:
         """Return a signed URL for an object, or ``None`` where the API must serve the bytes itself."""
+        ...
+
+    def upload_ticket(
+        self, name: str, *, content_type: str, max_bytes: int, lifetime: timedelta
+    ) -> UploadTicket | None:
+        """Return a ticket to create an object with, or ``None`` where uploads must come through the API."""
         ...
 
     def ping(self) -> None:

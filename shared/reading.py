@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared import records
-from shared.errors import PermanentError
+from shared.errors import NoSuchObjectError, PermanentError
 from shared.history import EpochTrace, History, give_up
 from shared.jobs import CLOSING, Claim, Job, Kind, Standing
 from shared.pace import Pace
 from shared.ports import ObjectStore
 from shared.records import Accepted, Terminal
+from shared.side_by_side import Beside, both, here
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class Reader:
 
     store: ObjectStore
     pace: Pace
+    beside: Beside = here  #: how calls that do not depend on each other are made
 
     def history(self, job_id: str) -> History:
         """Read which records a job has."""
@@ -51,20 +53,33 @@ class Reader:
 
     def job(self, job_id: str) -> Job | None:
         """Read a job as its client sees it, or ``None`` if there is none."""
-        history = self.history(job_id)
-        if history.accepted is None:
-            return None
-        newest = history.newest
+        history, accepted = self.glance(job_id)
+        return self.told(history, accepted) if history.accepted and accepted else None
+
+    def glance(self, job_id: str) -> tuple[History, Accepted | None]:
+        """Read which records a job has, and beside that what was promised, if anything was."""
+        return both(self.beside, lambda: self.history(job_id), lambda: self.promise(job_id))
+
+    def told(self, history: History, accepted: Accepted | None = None) -> Job:
+        """Read what else a client is told about a job whose records are known."""
+        job_id, newest = history.job_id, history.newest
         closed = newest.number > 0 and self._is_closing(job_id, newest.number)
         worked = history.before(newest) if closed else newest
-        return Job(
-            id=job_id,
-            history=history,
-            accepted=self.accepted(job_id),
-            worked=worked,
-            terminal=self.terminal(job_id, worked.number) if worked.terminal else None,
-            is_closed=closed,
+        promise, terminal = both(
+            self.beside,
+            lambda: accepted or self.accepted(job_id),
+            lambda: self.terminal(job_id, worked.number) if worked.terminal else None,
         )
+        return Job(
+            id=job_id, history=history, accepted=promise, worked=worked, terminal=terminal, is_closed=closed
+        )
+
+    def promise(self, job_id: str) -> Accepted | None:
+        """Read the promise, or ``None`` if there is none."""
+        try:
+            return self.accepted(job_id)
+        except NoSuchObjectError:
+            return None
 
     def accepted(self, job_id: str) -> Accepted:
         """Read the promise; ``NoSuchObjectError`` if there is none."""

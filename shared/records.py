@@ -97,6 +97,7 @@ class Accepted:
     owner: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     traceparent: str | None = None
+    marker: int | None = None  #: generation of epoch 0's marker: to delete it takes no look at it
 
     def document(self) -> dict[str, Any]:
         """Return the record's members."""
@@ -109,6 +110,7 @@ class Accepted:
             "owner": self.owner,
             "metadata": dict(self.metadata),
             "traceparent": self.traceparent,
+            "marker": self.marker,
         }
 
     @classmethod
@@ -123,6 +125,7 @@ class Accepted:
             owner=document.get("owner"),
             metadata=document.get("metadata") or {},
             traceparent=document.get("traceparent"),
+            marker=document.get("marker"),
         )
 
 

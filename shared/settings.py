@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
 
 from shared.engines import ENGINES
 from shared.pace import CLOUD, ONE_MACHINE, Pace
+from shared.places import (
+    PUBSUB_EMULATOR,
+    STORAGE_EMULATOR,
+    Bucket,
+    Project,
+    is_in_the_cloud,
+    read_queue,
+    read_store,
+    read_url,
+)
 
 PREFIX = "CUTOUT_"
 
@@ -29,8 +38,8 @@ class SettingsError(Exception):
 class Settings:
     """What an operator decides. Every field is ``CUTOUT_`` and its name in the environment."""
 
-    store: Path  #: folder of the object store
-    queue: Path  #: file of the embedded queue
+    store: Path | Bucket  #: a path is the folder of the object store
+    queue: Path | Project  #: a path is the file of the embedded queue
     engine: str = "auto"
     checkpoint: Path | None = None
     secret_key: bytes = field(default=b"", repr=False)
@@ -50,8 +59,8 @@ class Settings:
 
     @property
     def is_one_machine(self) -> bool:
-        """Whether store and queue live on this machine's disk."""
-        return True
+        """Whether store and queue are on this machine, in emulators too: its pace, and its callers only."""
+        return not is_in_the_cloud(self.queue)
 
     @property
     def pace(self) -> Pace:
@@ -70,40 +79,50 @@ class Settings:
         given = {k.removeprefix(PREFIX).lower(): v for k, v in environ.items() if k.startswith(PREFIX) and v}
         faults = [
             f"{PREFIX}{name.upper()} is not a setting; there are: {_names()}"
-            for name in given.keys() - _READERS
+            for name in given.keys() - set(_NAMES)
         ]
+        readers = _READERS | {
+            "store": lambda text: read_store(text, environ.get(STORAGE_EMULATOR)),
+            "queue": lambda text: read_queue(text, environ.get(PUBSUB_EMULATOR)),
+        }
         values: dict[str, Any] = {}
         for name, text in given.items():
-            if name in _READERS:
+            if name in readers:
                 try:
-                    values[name] = _READERS[name](text)
+                    values[name] = readers[name](text)
                 except ValueError as error:
                     # A value may be a secret: say what was expected, not what was found.
                     faults.append(f"{PREFIX}{name.upper()}: {error}")
-        faults += [
-            f"{PREFIX}{n.upper()} is not set; expected {_EXPECTED[n]}"
-            for n in _EXPECTED.keys() - given.keys()
-        ]
+        faults += _missing(given, values)
         if faults:
             raise SettingsError(sorted(faults))
         return cls(**values)
 
 
+def _missing(given: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:
+    """Return a fault for each setting that must be there and is not, and for places that do not fit."""
+    clouds = [is_in_the_cloud(values[name]) for name in ("store", "queue") if name in values]
+    expected = _EXPECTED | (_EXPECTED_IN_THE_CLOUD if any(clouds) else {})
+    faults = [
+        f"{PREFIX}{n.upper()} is not set; expected {expected[n]}" for n in expected.keys() - given.keys()
+    ]
+    if len(set(clouds)) > 1:
+        faults.append(
+            f"{PREFIX}STORE and {PREFIX}QUEUE: expected both in the cloud or both on this machine, "
+            f"where {STORAGE_EMULATOR} and {PUBSUB_EMULATOR} make a bucket and a project part of it"
+        )
+    return faults
+
+
 _EXPECTED = {
-    "store": "file:///folder",
-    "queue": "sqlite:///file",
+    "store": "gs://bucket or file:///folder",
+    "queue": "pubsub://project or sqlite:///file",
     "secret_key": "at least 32 characters, the same for every instance",
 }
-
-
-def _path(scheme: str) -> Callable[[str], Path]:
-    def read(text: str) -> Path:
-        url = urlsplit(text)
-        if url.scheme != scheme or url.netloc or not url.path.startswith("/") or url.path == "/":
-            raise ValueError(f"expected {scheme}:///absolute/path")
-        return Path(unquote(url.path))
-
-    return read
+_EXPECTED_IN_THE_CLOUD = {
+    "push_audience": "the audience of the tokens that pushes carry",
+    "push_email": "the e-mail of the service account that pushes",
+}
 
 
 def _engine(text: str) -> str:
@@ -128,13 +147,6 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def _url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in {"http", "https"} or not url.netloc or url.query or url.fragment:
-        raise ValueError("expected an absolute http(s) URL without a query")
-    return text.rstrip("/")
-
-
 def _whole_number(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -145,14 +157,12 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
-    "store": _path("file"),
-    "queue": _path("sqlite"),
     "engine": _engine,
     "checkpoint": Path,
     "secret_key": _secret,
     "admin_key": str,
     "cors_origins": _origins,
-    "public_url": _url,
+    "public_url": read_url,
     "retention_days": _whole_number(1, 36_500),
     "slots": _whole_number(1, 64),
     "push_audience": str,
@@ -160,6 +170,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "revision": str,
 }
 
+_NAMES = ("store", "queue", *_READERS)
+
 
 def _names() -> str:
-    return ", ".join(f"{PREFIX}{name.upper()}" for name in _READERS)
+    return ", ".join(f"{PREFIX}{name.upper()}" for name in _NAMES)

@@ -5,12 +5,22 @@ gone, so a settled job always ends with its client told and nothing owed.
 """
 
 import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared import records
-from shared.errors import PHOTO_FAULTS, JobNotSettledError, NameTakenError, NoSuchObjectError, ServiceError
-from shared.jobs import CLOSING, Kind, Standing
+from shared.errors import (
+    PHOTO_FAULTS,
+    JobNotSettledError,
+    NameTakenError,
+    NoSuchObjectError,
+    ServiceError,
+)
+from shared.jobs import CLOSING, Claim, Kind, Standing
 from shared.ledger import Ledger
+from shared.pace import Pace
 from shared.records import Terminal
+from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
 
@@ -20,32 +30,55 @@ def failed(error: ServiceError, ledger: Ledger, *, by: str, attempt: int = 0) ->
     return Terminal(status="failed", at=ledger.clock(), settled_by=by, attempt=attempt, error=error.problem())
 
 
-def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> Terminal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What whoever settles an epoch knows of it, and need not ask the store for."""
+
+    claim: Claim | None = None  #: under which it was worked on
+    marker: int | None = None  #: generation of its marker
+    began: datetime | None = None  #: the store's time of its first record, which followed the marker
+    settled: datetime | None = None  #: the store's time of the terminal record, where it is ours
+
+    def has_losers(self, terminal: Terminal, pace: Pace) -> bool:
+        """Whether there may be pictures that nobody is ever given."""
+        if terminal.status != "succeeded" or self.claim is None or self.settled is None:
+            return True
+        return not self.claim.was_alone(self.settled, pace)
+
+
+_NOTHING = Known()
+
+
+def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> Terminal:
     """Write how an epoch ended, unless it has ended already, and finish; return how it really ended."""
     try:
-        records.write_once(
+        written = records.write_once(
             ledger.store, records.epoch_name(job_id, epoch, "terminal.json"), terminal.document()
         )
     except NameTakenError:
         terminal = ledger.terminal(job_id, epoch)
     else:
+        known = replace(known, settled=written.updated)
         _log_settled(job_id, epoch, terminal)
-    finish(ledger, job_id, epoch, terminal)
+    finish(ledger, job_id, epoch, terminal, known)
     return terminal
 
 
-def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:
+def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> None:
     """Do what a settled epoch still owes; each step may have been done before."""
     if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
         _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
-    _delete_losers(ledger, job_id, epoch, terminal)
-    # Nobody is to be told yet: webhooks will take the event over here.
-    _create(
-        ledger,
-        records.epoch_name(job_id, epoch, "announced.json"),
-        {"at": ledger.clock().isoformat(), "to": None},
-    )
-    ledger.store.delete(records.marker_name(job_id, epoch))
+    if known.has_losers(terminal, ledger.pace):
+        both(
+            ledger.beside,
+            lambda: _delete_losers(ledger, job_id, epoch, terminal),
+            lambda: _announce(ledger, job_id, epoch),
+        )
+    else:
+        _announce(ledger, job_id, epoch)
+    if known.began and known.settled:
+        ledger.rest(known.began, known.settled)
+    ledger.unmark(job_id, epoch, generation=known.marker)
 
 
 def finish_if_due(ledger: Ledger, standing: Standing) -> None:
@@ -85,28 +118,41 @@ def erase(ledger: Ledger, job_id: str, *, kind: str, by: str) -> None:
         finish(ledger, job_id, job.worked.number, job.terminal)
     epoch = job.epoch + 1
     ledger.open(job_id, epoch, {"kind": kind, "by": by, "at": ledger.clock().isoformat()})
-    if ledger.look(job_id, epoch).kind is not Kind.CLOSING:
+    standing = ledger.look(job_id, epoch)
+    if standing.kind is not Kind.CLOSING:
         raise JobNotSettledError("The job has just been opened again.")
-    close(ledger, job_id, epoch)
+    close(ledger, job_id, epoch, opened=standing.began)
 
 
-def close(ledger: Ledger, job_id: str, epoch: int) -> None:
-    """Delete a job's photo and pictures; the records stay."""
-    for stat in ledger.store.list(f"results/{job_id}/").objects:
-        ledger.store.delete(stat.name)
+def close(ledger: Ledger, job_id: str, epoch: int, *, opened: datetime | None = None) -> None:
+    """Delete a job's photo and pictures; the records stay.
+
+    Whoever has just opened the epoch says when, by the store's clock: its marker is as young.
+    """
+    listing = ledger.store.list(f"results/{job_id}/")
+    for stat in listing.objects:
+        ledger.store.delete(stat.name, generation=stat.generation)
     try:
         ledger.store.delete(ledger.accepted(job_id).photo.name)
     except NoSuchObjectError:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
-    ledger.store.delete(records.marker_name(job_id, epoch))
+    if opened:
+        ledger.rest(opened, listing.now)
+    ledger.unmark(job_id, epoch)
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def _announce(ledger: Ledger, job_id: str, epoch: int) -> None:
+    # Nobody is to be told yet: webhooks will take the event over here.
+    name = records.epoch_name(job_id, epoch, "announced.json")
+    _create(ledger, name, {"at": ledger.clock().isoformat(), "to": None})
 
 
 def _delete_losers(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal) -> None:
     keep = records.results_prefix(job_id, epoch, terminal.attempt) if terminal.status == "succeeded" else None
     for stat in ledger.store.list(records.results_prefix(job_id, epoch)).objects:
         if keep is None or not stat.name.startswith(keep):
-            ledger.store.delete(stat.name)
+            ledger.store.delete(stat.name, generation=stat.generation)
 
 
 def _create(ledger: Ledger, name: str, document: dict[str, object]) -> None:

@@ -67,7 +67,8 @@ class Sweep:
         if standing.kind is Kind.NOTHING:
             return self._abandoned(marker)
         if standing.kind is Kind.SETTLED:
-            settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed))
+            known = settling.Known(marker=marker.generation)
+            settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed), known)
             return "finished"
         if standing.kind is Kind.CLOSING:
             settling.close(self.ledger, *parsed)
@@ -90,7 +91,7 @@ class Sweep:
         if standing.kind is Kind.HOPELESS:
             settling.give_up(self.ledger, standing, "sweep")
             return "given_up"
-        if standing.history.now - standing.history.began(standing.trace) > OPEN_AT_MOST:
+        if standing.history.now - standing.began > OPEN_AT_MOST:
             error = DeadLetteredError("No worker has finished the job within a day.")
             terminal = settling.failed(error, self.ledger, by="sweep", attempt=standing.trace.attempts)
             settling.settle(self.ledger, standing.history.job_id, standing.epoch, terminal)

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from api.app import create_app
 from api.services import Services
+from shared.callers import Doorkeeper, admit_this_machine
 from shared.settings import Settings
 from tests.world import Process, World
 
@@ -25,6 +26,7 @@ class ApiWorld(World):
 
     admin_key: str | None = None
     public_url: str | None = None
+    admit: Doorkeeper = admit_this_machine
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,6 +46,7 @@ class ApiWorld(World):
         services = Services(
             settings=settings,
             ledger=self.ledger(process),
+            admit=self.admit,
             monotonic=self.clock.monotonic,
             sleep=self._sleep,
         )

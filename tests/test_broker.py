@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def broker(tmp_path) -> Iterator:
-    with sqlite(tmp_path) as under_test:
+def broker(request) -> Iterator:
+    with sqlite(request) as under_test:
         yield under_test
 
 

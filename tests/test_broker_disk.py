@@ -20,8 +20,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def broker(tmp_path) -> Iterator:
-    with sqlite(tmp_path) as under_test:
+def broker(request) -> Iterator:
+    with sqlite(request) as under_test:
         yield under_test
 
 

@@ -53,7 +53,7 @@ def test_no_package_of_ours_is_installed() -> None:
 
 
 def test_the_api_brings_in_neither_arrays_nor_networks() -> None:
-    foreign = ("numpy", "cv2", "torch", "httpx", "rich")
+    foreign = ("numpy", "cv2", "torch", "httpx", "rich", "grpc", "google.auth")
     script = f"import sys, api.app; print([m for m in {foreign} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
@@ -82,7 +82,8 @@ def test_everything_that_is_installed_is_pinned() -> None:
 
 def test_the_environment_is_read_where_settings_are_made() -> None:
     readers = [str(f.relative_to(ROOT)) for f in code() if "os.environ" in f.read_text()]
-    assert sorted(readers) == ["api/app.py", "ops/up.py", "worker/app.py"]
+    # The bench says where its fake of Cloud Storage is; Google's client reads that by itself.
+    assert sorted(readers) == ["api/app.py", "bench/cloud.py", "ops/up.py", "worker/app.py"]
 
 
 def test_nobody_asks_what_browser_it_is() -> None:
@@ -92,7 +93,7 @@ def test_nobody_asks_what_browser_it_is() -> None:
 
 def test_every_incident_of_the_field_that_is_our_business_has_a_test() -> None:
     """Deployment, metrics and webhooks have issues of their own."""
-    later = {7, 8, 9, 26, 30, 31}
+    later = {7, 8, 26, 30, 31}
     text = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     named = set()
     for listed in re.findall(r"[Ff]ield[ _]report[ _]([\d, _andto]+)", text):

@@ -5,22 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import JOB, Killed, Process, World, kill_at
+from tests.beside import MANY_ORDERS, ORDERS
+from tests.world import JOB, TWO_EFFECTS, Killed, Process, World, kill_at
 from worker.handler import Outcome
 
 
-def calls_of_one_run(tmp: Path) -> list[str]:
+def calls_of_one_run(tmp: Path, order: str) -> list[str]:
     seen: list[str] = []
-    world = World(tmp)
-    world.accept()
+    world = World(tmp, order=order)
+    world.accept(recipe=TWO_EFFECTS)
     world.deliver(world.services(Process(seen.append)))
     return seen
 
 
+@pytest.fixture(params=ORDERS)
+def order(request) -> str:
+    """How what does not depend on each other is ordered: each promise holds for every order."""
+    return request.param
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.accept()
+def world(tmp_path: Path, order: str) -> World:
+    world = World(tmp_path, order=order)
+    world.accept(recipe=TWO_EFFECTS)
     return world
 
 
@@ -39,13 +46,14 @@ def test_a_second_delivery_changes_nothing_and_needs_no_model(world: World) -> N
     assert world.model.calls == calls
 
 
-def test_a_worker_killed_at_any_moment_is_made_good_by_redelivery(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", MANY_ORDERS)
+def test_a_worker_killed_at_any_moment_is_made_good_by_redelivery(tmp_path: Path, order: str) -> None:
     """Kill the worker around each port call in turn; when its claim is dead the next delivery finishes."""
-    calls = calls_of_one_run(tmp_path)
-    assert len(calls) > 20, "the worker must be seen to call its ports"
+    calls = calls_of_one_run(tmp_path, order)
+    assert len(calls) == 22, "the worker must be seen to call its ports"
     for moment, call in enumerate(calls):
-        world = World(tmp_path)
-        world.accept()
+        world = World(tmp_path, order=order)
+        world.accept(recipe=TWO_EFFECTS)
         with pytest.raises(Killed):
             world.deliver(world.services(Process(kill_at(moment))))
         world.clock.turn(seconds=61)
@@ -56,10 +64,10 @@ def test_a_worker_killed_at_any_moment_is_made_good_by_redelivery(tmp_path: Path
         assert world.job().terminal.attempt <= 2, call
 
 
-def test_a_worker_killed_twice_at_the_same_call_is_made_good(tmp_path: Path) -> None:
-    for moment, call in enumerate(calls_of_one_run(tmp_path)):
-        world = World(tmp_path)
-        world.accept()
+def test_a_worker_killed_twice_at_the_same_call_is_made_good(tmp_path: Path, order: str) -> None:
+    for moment, call in enumerate(calls_of_one_run(tmp_path, order)):
+        world = World(tmp_path, order=order)
+        world.accept(recipe=TWO_EFFECTS)
         for _ in range(2):
             try:
                 world.deliver(world.services(Process(kill_at(moment))))

@@ -180,10 +180,10 @@ def test_operators_routes_want_the_key_once_there_is_one(tmp_path: Path) -> None
 
 
 def test_open_jobs_are_listed_oldest_first(world: ApiWorld) -> None:
+    world.done()
     first = world.submitted()
     world.clock.turn(minutes=5)
     world.submitted()
-    world.done()
     document = world.client.get("/v1/jobs?status=open&limit=1").json
     assert (document["count"], document["truncated"], document["oldest_age_s"]) == (2, True, 300)
     assert document["jobs"] == [{"id": first, "epoch": 0, "status": "queued", "age_s": 300}]
@@ -191,7 +191,7 @@ def test_open_jobs_are_listed_oldest_first(world: ApiWorld) -> None:
     assert slug(world.client.get("/v1/jobs?status=open&limit=0")) == (422, "invalid-value")
 
 
-@pytest.mark.parametrize("path", ["/internal/sweep", "/internal/dead-letters"])
+@pytest.mark.parametrize("path", ["/internal/sweep", "/internal/dead-letters", "/internal/events"])
 def test_internal_routes_are_this_machines(world: ApiWorld, path: str) -> None:
     answer = world.client.post(path, environ_overrides={"REMOTE_ADDR": "203.0.113.9"})
     assert slug(answer) == (403, "forbidden")
@@ -204,10 +204,12 @@ def test_the_sweep_does_what_is_due(world: ApiWorld) -> None:
     assert world.client.post("/internal/sweep").json == {"published": 1, "open": 1}
 
 
-def dead_letter(world: ApiWorld, job_id: str, body: bytes | None = None) -> int:
+def dead_letter(
+    world: ApiWorld, job_id: str, body: bytes | None = None, path: str = "/internal/dead-letters"
+) -> int:
     message = messages.Envelope(message_id="m", data=messages.encode(messages.JobMessage(job_id=job_id)))
     body = body or json.dumps(messages.wrap(message, published_at="now")).encode()
-    return world.client.post("/internal/dead-letters", data=body).status_code
+    return world.client.post(path, data=body).status_code
 
 
 def test_a_dead_letter_settles_a_job_that_was_tried(world: ApiWorld) -> None:
@@ -227,4 +229,22 @@ def test_a_dead_letter_settles_a_job_that_was_tried(world: ApiWorld) -> None:
 def test_a_dead_letter_nobody_can_read_or_place_is_acknowledged(world: ApiWorld) -> None:
     assert dead_letter(world, "job_nobody") == 204
     assert dead_letter(world, "", b"{") == 204
+    assert world.names() == []
+
+
+def test_an_event_finishes_what_a_settled_job_still_owes(world: ApiWorld) -> None:
+    job_id = world.submitted()
+    event = lambda: dead_letter(world, job_id, path="/internal/events")  # noqa: E731
+    assert event() == 204
+    assert world.client.get(f"/v1/jobs/{job_id}").json["status"] == "queued"
+    world.put(f"jobs/{job_id}/e0/terminal.json", status="cancelled", at=world.clock().isoformat())
+    assert world.names("open/")
+    assert event() == event() == 204
+    assert world.names("open/") == []
+    assert f"jobs/{job_id}/e0/announced.json" in world.names("jobs/")
+
+
+def test_an_event_nobody_can_read_or_place_is_acknowledged(world: ApiWorld) -> None:
+    assert dead_letter(world, "job_nobody", path="/internal/events") == 204
+    assert dead_letter(world, "", b"{", path="/internal/events") == 204
     assert world.names() == []

@@ -1,19 +1,29 @@
 """Settling has one outcome, whoever does it and however often; erasing deletes bytes and keeps the story."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from shared import settling
 from shared.errors import DeadLetteredError, JobNotSettledError, StoreUnavailableError
+from shared.jobs import Claim
+from shared.pace import CLOUD
 from shared.records import Terminal
+from tests.beside import ORDERS
 from tests.world import JOB, Killed, Process, World, kill_at
 from worker.handler import Outcome
 
 
+@pytest.fixture(params=ORDERS)
+def order(request) -> str:
+    """How what does not depend on each other is ordered: each promise holds for every order."""
+    return request.param
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+def world(tmp_path: Path, order: str) -> World:
+    world = World(tmp_path, order=order)
     world.accept()
     return world
 
@@ -44,13 +54,13 @@ def test_a_failure_of_ours_is_indexed_by_the_day_it_happened(world: World) -> No
     assert world.names("dead/") == [f"dead/2026-01-01/{JOB}.e0.json"]
 
 
-def test_whoever_dies_while_settling_the_sweep_finishes(tmp_path: Path) -> None:
+def test_whoever_dies_while_settling_the_sweep_finishes(tmp_path: Path, order: str) -> None:
     seen: list[str] = []
-    world = World(tmp_path)
+    world = World(tmp_path, order=order)
     world.accept()
     fail(world, Process(seen.append))
     for moment, call in enumerate(seen):
-        world = World(tmp_path)
+        world = World(tmp_path, order=order)
         world.accept()
         with pytest.raises(Killed):
             fail(world, Process(kill_at(moment)))
@@ -136,14 +146,14 @@ def test_a_frozen_attempt_that_settles_first_clears_away_the_pictures_of_a_later
     world.assert_succeeded()
 
 
-def test_an_erasure_that_died_midway_is_finished_by_the_sweep(tmp_path: Path) -> None:
+def test_an_erasure_that_died_midway_is_finished_by_the_sweep(tmp_path: Path, order: str) -> None:
     seen: list[str] = []
-    world = World(tmp_path)
+    world = World(tmp_path, order=order)
     world.accept()
     world.deliver()
     settling.erase(world.ledger(Process(seen.append)), JOB, kind="erasure", by="client")
     for moment, call in enumerate(seen):
-        world = World(tmp_path)
+        world = World(tmp_path, order=order)
         world.accept()
         world.deliver()
         with pytest.raises(Killed):
@@ -156,3 +166,56 @@ def test_an_erasure_that_died_midway_is_finished_by_the_sweep(tmp_path: Path) ->
             assert world.names("inputs/") == world.names("results/") == [], call
         else:
             world.assert_succeeded()
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "is_sure"),
+    [(1, 0, True), (1, 29.9, True), (1, 30, False), (1, 61, False), (1, -0.1, False), (2, 1, False)],
+)
+def test_an_attempt_is_sure_to_have_been_alone_only_while_nobody_can_have_taken_it_for_dead(
+    number: int, seconds: float, is_sure: bool
+) -> None:
+    claimed = datetime(2026, 1, 1, tzinfo=UTC)
+    claim = Claim(job_id=JOB, epoch=0, number=number, created=claimed)
+    assert claim.was_alone(claimed + timedelta(seconds=seconds), CLOUD) is is_sure
+
+
+@pytest.mark.parametrize(
+    ("status", "is_claimed", "is_ours", "has_losers"),
+    [
+        ("succeeded", True, True, False),
+        ("succeeded", True, False, True),
+        ("succeeded", False, True, True),
+        ("failed", True, True, True),
+        ("cancelled", True, True, True),
+    ],
+)
+def test_losers_are_looked_for_unless_the_only_attempt_has_just_settled_as_a_success(
+    status: str, is_claimed: bool, is_ours: bool, has_losers: bool
+) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    claim = Claim(job_id=JOB, epoch=0, number=1, created=now) if is_claimed else None
+    known = settling.Known(claim=claim, settled=now if is_ours else None)
+    assert known.has_losers(Terminal(status=status, at=now, settled_by="test"), CLOUD) is has_losers
+
+
+def test_a_claim_of_which_the_store_has_told_no_time_is_sure_of_nothing() -> None:
+    claim = Claim(job_id=JOB, epoch=0, number=1)
+    assert not claim.was_alone(datetime(2026, 1, 1, tzinfo=UTC), CLOUD)
+
+
+@pytest.mark.parametrize("failing", ["store.list results/", "store.create jobs/JOB/e0/announced.json"])
+def test_a_chore_that_fails_beside_another_leaves_the_marker_for_the_sweep(
+    world: World, failing: str
+) -> None:
+    def away(call: str) -> None:
+        if call.startswith(f"before {failing}"):
+            raise StoreUnavailableError("away")
+
+    with pytest.raises(StoreUnavailableError):
+        fail(world, Process(away))
+    assert world.names("open/") == [f"open/{JOB}.e0"]
+    world.clock.turn(seconds=61)
+    world.sweep()
+    assert world.names("open/") == []
+    assert world.job().worked.announced

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api_world import ApiWorld
+from tests.world import Process
 
 
 @pytest.fixture
@@ -93,3 +94,20 @@ def test_a_stranger_learns_nothing_by_waiting_or_by_guessing_a_tag(world: ApiWor
         answer, took_s = poll(world, job_id, prefer, **headers)
         assert (answer.status_code, took_s) == (404, 0)
         assert "ETag" not in answer.headers
+
+
+def test_a_stranger_learns_nothing_from_a_job_that_appears_while_it_is_looked_for(tmp_path: Path) -> None:
+    """The promise is read beside the listing: one of the two may see a job that the other has not."""
+    world = ApiWorld(tmp_path, order="late")
+    alice, mallory = ({"Authorization": f"Bearer {who}"} for who in ("alice", "mallory"))
+    key = alice | {"Idempotency-Key": "order-1"}
+    job_id = ApiWorld(tmp_path).submitted(headers=key)  # the same key, so the same id
+    looked: list[str] = []
+
+    def appear(call: str) -> None:
+        if call == f"before store.list jobs/{job_id}/":
+            looked.append(world.submitted(headers=key))
+
+    answer = world.api(Process(appear)).get(f"/v1/jobs/{job_id}", headers=mallory)
+    assert (answer.status_code, looked) == (404, [job_id])
+    assert world.client.get(f"/v1/jobs/{job_id}", headers=alice).status_code == 200

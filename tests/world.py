@@ -20,9 +20,10 @@ from shared.ledger import Ledger
 from shared.memory_queue import MemoryQueue
 from shared.memory_store import MemoryStore
 from shared.pace import CLOUD, Pace
-from shared.recipes import Recipe
+from shared.recipes import EffectRequest, Recipe
 from shared.records import Accepted, PhotoPin, Terminal
 from shared.sweep import Sweep
+from tests.beside import MANY_ORDERS
 from worker.handler import Outcome, handle
 from worker.matting.disc import DiscModel
 from worker.model_gate import ModelGate
@@ -30,6 +31,7 @@ from worker.services import Services
 from worker.slots import Slots
 
 JOB = "job_0123456789abcdef"
+TWO_EFFECTS = Recipe(effects=(EffectRequest(name="color"), EffectRequest(name="enhancedblackwhite")))
 
 
 class Killed(BaseException):
@@ -56,7 +58,7 @@ class Process:
     """A process whose every port call is told to a spy; once killed, it does nothing any more."""
 
     def __init__(self, spy: Callable[[str], None] = lambda _call: None) -> None:
-        self._spy, self.is_dead = spy, False
+        self._spy, self.is_dead, self.beside = spy, False, None
 
     def watch(self, port: object, label: str) -> Any:
         return _Watched(port, label, self)
@@ -144,6 +146,7 @@ class World:
     clock: TurnedClock = field(default_factory=TurnedClock)
     pace: Pace = CLOUD
     slots: int = 1
+    order: str = "early"  #: how each process does what it does side by side
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
@@ -157,18 +160,23 @@ class World:
 
     def ledger(self, process: Process | None = None) -> Ledger:
         process = process or Process()
+        process.beside = process.beside or MANY_ORDERS[self.order]()
         return Ledger(
             store=process.watch(self.store, "store"),
             queue=process.watch(self.queue, "queue"),
             clock=self.clock,
             pace=self.pace,
+            beside=process.beside,
             monotonic=self.clock.monotonic,
+            sleep=lambda seconds: self.clock.turn(seconds=seconds),
         )
 
     def services(self, process: Process | None = None, **changes: Any) -> Services:
+        ledger = self.ledger(process)
         return Services(
             **{
-                "ledger": self.ledger(process),
+                "ledger": ledger,
+                "beside": ledger.beside,
                 "gate": self.gate,
                 "slots": Slots(self.slots),
                 "instance": "worker-1",
@@ -214,7 +222,14 @@ class World:
 
     def deliver(self, services: Services | None = None, *, job_id: str = JOB, epoch: int = 0) -> Outcome:
         """Push the job's message once."""
-        return handle(push_body(job_id, epoch), services or self.services())
+        services = services or self.services()
+        try:
+            outcome = handle(push_body(job_id, epoch), services)
+        except Killed:
+            services.beside.die()
+            raise
+        services.beside.join()
+        return outcome
 
     def sweep(self) -> dict[str, int]:
         return Sweep(ledger=self.ledger(), monotonic=self.clock.monotonic).run()

@@ -8,18 +8,19 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.arbiter import Arbiter
 
 from shared import __version__, logs
-from shared.adapters import build_queue, build_store
-from shared.errors import ForbiddenError, MethodNotAllowedError, NotFoundError, ServiceError, TransientError
+from shared.adapters import build_beside, build_doorkeeper, build_queue, build_store
+from shared.callers import Doorkeeper, admit_this_machine
+from shared.errors import MethodNotAllowedError, NotFoundError, ServiceError, TransientError
 from shared.ledger import Ledger
 from shared.settings import Settings, SettingsError
-from worker.engine import build_engine, warm
+from shared.side_by_side import in_thread
+from worker.engine import build_engine, require_choice, warm
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate, load_in_background
 from worker.report import report, withdraw
@@ -43,6 +44,7 @@ class Lifecycle:
 
     services: Services
     stopping: threading.Event
+    admit: Doorkeeper = admit_this_machine  #: lets pushes pass
 
     def stop(self) -> None:
         """Make every delivery answer soon."""
@@ -61,6 +63,7 @@ def from_environ() -> Flask:
     """Build the application for gunicorn; wrong settings end it with a sentence each."""
     try:
         settings = Settings.from_environ(os.environ)  # noqa: TID251 - the one place of this service
+        require_choice(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log without settings
         sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -74,7 +77,11 @@ def build_services(settings: Settings) -> Lifecycle:
     gate, patience = ModelGate(stopping.is_set), Patience()
     services = Services(
         ledger=Ledger(
-            store=build_store(settings), queue=build_queue(settings), clock=_now, pace=settings.pace
+            store=build_store(settings),
+            queue=build_queue(settings),
+            clock=_now,
+            pace=settings.pace,
+            beside=build_beside(settings),
         ),
         gate=gate,
         slots=Slots(settings.slots, stopping.is_set),
@@ -86,10 +93,11 @@ def build_services(settings: Settings) -> Lifecycle:
             grace_s=patience.process_s - patience.deadline_s,
             die=lambda: _die_stuck(stopping),
         ),
+        beside=in_thread,
         is_stopping=stopping.is_set,
     )
     load_in_background(gate, lambda: build_engine(settings), warm, _die_unloadable, lambda: report(services))
-    return Lifecycle(services=services, stopping=stopping)
+    return Lifecycle(services=services, stopping=stopping, admit=build_doorkeeper(settings))
 
 
 def create_app(lifecycle: Lifecycle) -> Flask:
@@ -109,7 +117,7 @@ def create_app(lifecycle: Lifecycle) -> Flask:
 
 def push() -> Response:
     """Take one delivery."""
-    _require_loopback()
+    _lifecycle().admit(request.environ)
     deliveries: threading.BoundedSemaphore = current_app.extensions["deliveries"]
     if not deliveries.acquire(blocking=False):
         return _refusal()
@@ -150,15 +158,12 @@ def _body() -> bytes:
 
 
 def _services() -> Services:
+    return _lifecycle().services
+
+
+def _lifecycle() -> Lifecycle:
     lifecycle: Lifecycle = current_app.extensions["cutout"]
-    return lifecycle.services
-
-
-def _require_loopback() -> None:
-    """Take pushes from this machine only, and not through a proxy on it."""
-    caller = request.remote_addr or "0.0.0.0"  # noqa: S104 - an address that is not loopback
-    if not ip_address(caller).is_loopback or {"X-Forwarded-For", "Forwarded"} & set(request.headers.keys()):
-        raise ForbiddenError("Pushes are taken from this machine only.")
+    return lifecycle
 
 
 def _refusal() -> Response:

@@ -2,8 +2,10 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from shared import records, settling
@@ -26,14 +28,16 @@ from shared.history import COUNTED, Release
 from shared.jobs import Claim, Standing
 from shared.records import Accepted, PhotoPin, Terminal
 from worker.beats import Pulse
+from worker.errands import Errands
 from worker.matting import MattingModel
 from worker.pipeline import Artifact, Rendered, render
 from worker.services import Services
 
 log = logging.getLogger(__name__)
 
-#: Between stages the store is asked at most this often whether the job was settled elsewhere.
-_LOOK_EVERY_S = 1.0
+#: Between stages the store is asked this often whether the job was settled elsewhere: in a job of usual
+#: length never, since there creating the terminal record asks the same question.
+_LOOK_EVERY_S = 10.0
 
 #: How a claim is released after an error; a ``PermanentError`` of any other kind settles the job.
 _RELEASES: tuple[tuple[type[BaseException], Release], ...] = (
@@ -58,6 +62,7 @@ class Attempt:
     services: Services
     claim: Claim
     standing: Standing
+    promise: Future[Accepted]  #: being read since the claim was
     model: MattingModel
     arrived: float  #: when the delivery came, on the monotonic clock
     give_back: Callable[[], None]
@@ -67,6 +72,7 @@ class Attempt:
     def __post_init__(self) -> None:
         self._ledger = self.services.ledger
         self._pulse = Pulse(self._ledger, self.claim)
+        self._errands = Errands(self.services.beside)
         self._until = self.arrived + self.services.patience.deadline_s
         self._looked = self.services.monotonic()
         self._has_begun = False
@@ -103,11 +109,16 @@ class Attempt:
             how = self._ledger.terminal(job_id, epoch)
             settling.finish(self._ledger, job_id, epoch, how)
         else:
-            how = settling.settle(self._ledger, job_id, epoch, terminal)
+            how = settling.settle(self._ledger, job_id, epoch, terminal, self._known())
         self._pulse.conclude()
         if how is not terminal:
             log.info("job.settled_elsewhere", extra={"claim": self.claim.number, "status": how.status})
             self._delete_own()
+
+    def _known(self) -> settling.Known:
+        # Another epoch than the promise's has another marker.
+        marker = self.promise.result().marker if self.claim.epoch == 0 else None
+        return settling.Known(claim=self.claim, marker=marker, began=self.standing.began)
 
     def _release(self, error: Exception) -> None:
         release = next((r for kind, r in _RELEASES if isinstance(error, kind)), Release.BUG)
@@ -129,6 +140,7 @@ class Attempt:
         try:
             return self._render()
         except Exception:
+            self._errands.abandon()  # what is still under way would land after it was deleted
             self._delete_own()
             raise
         finally:
@@ -136,11 +148,13 @@ class Attempt:
 
     def _render(self) -> Terminal:
         began = self.services.monotonic()
-        accepted = self._ledger.accepted(self.claim.job_id)
+        accepted = self.promise.result()
         self._require_engine(accepted)
         photo = self._download(accepted.photo)
         rendered = render(photo, accepted.recipe, self.model, checkpoint=self._checkpoint, keep=self._keep)
-        self._checkpoint("settle", look_now=True)
+        with self._waiting():
+            self._errands.finish()
+        self._checkpoint("settle")
         return self._succeeded(rendered, began)
 
     def _require_engine(self, accepted: Accepted) -> None:
@@ -162,13 +176,12 @@ class Attempt:
         self.timings_ms["download"] = self._ms_since(began)
         return blob.data
 
-    def _checkpoint(self, stage: str, *, look_now: bool = False) -> None:
+    def _checkpoint(self, stage: str) -> None:
         """Stop between two stages if there is a reason to."""
         now = self.services.monotonic()
-        if look_now or now - self._looked > _LOOK_EVERY_S:
+        if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
-            if self._ledger.is_settled(self.claim):
-                self._pulse.settled_elsewhere.set()
+            self._errands.start(self._look)
         if self._pulse.settled_elsewhere.is_set():
             raise SettledElsewhereError(stage)
         if self.services.is_stopping():
@@ -176,20 +189,35 @@ class Attempt:
         if now > self._until:
             raise JobTimeoutError(f"The attempt ran out of time before {stage}.")
 
+    def _look(self) -> None:
+        if self._ledger.is_settled(self.claim):
+            self._pulse.settled_elsewhere.set()
+
     def _keep(self, artifact: Artifact) -> None:
-        """Store one finished picture."""
-        began = self.services.monotonic()
+        """Store one finished picture while the next one is made."""
         claim = self.claim
         name = records.results_prefix(claim.job_id, claim.epoch, claim.number) + artifact.name
-        self.results[artifact.name] = artifact.facts() | {"object": name}
+        self.results[artifact.name] = {"object": name}
+        with self._waiting():
+            self._errands.start(partial(self._store, artifact), holds_bytes=len(artifact.data))
+
+    def _store(self, artifact: Artifact) -> None:
+        result = self.results[artifact.name]
         # The name holds this attempt's number: one that is taken is our own write, tried again.
         with contextlib.suppress(NameTakenError):
-            self._ledger.store.create(name, artifact.data, content_type=artifact.content_type)
-        self.timings_ms["upload"] = round(self.timings_ms.get("upload", 0) + self._ms_since(began), 1)
+            self._ledger.store.create(result["object"], artifact.data, content_type=artifact.content_type)
+        result |= artifact.facts()  # a digest of some megabytes
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Count as ``upload`` what the attempt waits for its uploads, not what they take beside it."""
+        began = self.services.monotonic()
+        yield
+        self.timings_ms["upload"] = round(self.timings_ms.get("upload", 0.0) + self._ms_since(began), 1)
 
     def _succeeded(self, rendered: Rendered, began: float) -> Terminal:
-        history = self.standing.history
-        queue_ms = round((history.now - history.began(self.standing.trace)).total_seconds() * 1000, 1)
+        waited = self.standing.history.now - self.standing.began
+        queue_ms = round(waited.total_seconds() * 1000, 1)
         timings = {"queue": queue_ms, **self.timings_ms, **rendered.timings_ms}
         timings["total"] = round(queue_ms + self._ms_since(began), 1)
         pictures = dict(self.results)

@@ -91,10 +91,12 @@ def _work(message: messages.JobMessage, services: Services, arrived: float) -> O
                 return Outcome.ACK
             if standing.must_run_alone and not alone:
                 raise WorkerBusyError("The job's last attempt died meanwhile; the next one must run alone.")
+        promise = services.ledger.beside(lambda: services.ledger.accepted(message.job_id))
+        stack.callback(promise.exception)  # without an attempt nobody else would wait for it
         claim = _claim(standing, services)
         stack.pop_all()  # from here on the attempt gives the slot back
     log.info("job.claimed", extra={"claim": claim.number, "alone": alone})
-    is_settled = Attempt(services, claim, standing, model, arrived, give_back).settle()
+    is_settled = Attempt(services, claim, standing, promise, model, arrived, give_back).settle()
     return Outcome.ACK if is_settled else Outcome.REFUSE
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.ledger import Ledger
+from shared.side_by_side import Beside, here
 from worker.beats import Pulse
 from worker.model_gate import ModelGate
 from worker.running import Runner, run_here
@@ -31,6 +32,7 @@ class Services:
     revision: str
     patience: Patience = field(default_factory=Patience)
     run: Runner = run_here
+    beside: Beside = here  #: how pictures are stored while the next ones are made
     start_pulse: Callable[[Pulse], None] = Pulse.start
     is_stopping: Callable[[], bool] = lambda: False
     monotonic: Callable[[], float] = time.monotonic

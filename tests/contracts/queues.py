@@ -5,12 +5,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Protocol
+
+import pytest
 
 from shared.memory_queue import MemoryQueue
 from shared.messages import Envelope, unwrap
@@ -33,9 +35,12 @@ def subscription(name: str = "jobs", topic: str = "jobs", **changes) -> Subscrip
 class Receiver:
     """Answers each push of a message as scripted by its data, then 204; remembers every push."""
 
+    otherwise = 204
+
     script: dict[bytes, list[int]] = field(default_factory=dict)
     pushes: list[Envelope] = field(default_factory=list)
     arrived_s: list[float] = field(default_factory=list)
+    answers: list[tuple[Envelope, int]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     takes_s: float = 0.0
@@ -55,11 +60,21 @@ class Receiver:
     def leave(self, envelope: Envelope) -> int:
         with self.lock:
             self.at_once -= 1
-            answers = self.script.get(envelope.data)
-            return answers.pop(0) if answers else 204
+            script = self.script.get(envelope.data)
+            answer = script.pop(0) if script else self.otherwise
+            self.answers.append((envelope, answer))
+            return answer
 
     def of(self, subscription: str) -> list[Envelope]:
-        return [e for e in self.pushes if e.subscription.endswith(f"/{subscription}")]
+        return [e for e in self.pushes if name_of(e) == subscription]
+
+    def with_data(self, data: bytes) -> list[Envelope]:
+        return [e for e in self.pushes if e.data == data]
+
+
+def name_of(envelope: Envelope) -> str:
+    """Return which subscription pushed."""
+    return envelope.subscription.rsplit("/", 1)[1]
 
 
 class QueueUnderTest(Protocol):
@@ -67,8 +82,8 @@ class QueueUnderTest(Protocol):
 
     queue: Queue
     receiver: Receiver
-    #: What this adapter is known to do otherwise than Pub/Sub; such a promise is skipped.
-    differs: frozenset[str]
+    #: What this adapter does otherwise than Pub/Sub, and why that is borne; such a promise is skipped.
+    differs: Mapping[str, str]
 
     def subscribe(self, *subscriptions: Subscription) -> None:
         """Push to the receiver from now on."""
@@ -79,9 +94,12 @@ class QueueUnderTest(Protocol):
     def backlog(self) -> int:
         """How many deliveries are not acknowledged yet; 0 means nothing will ever be pushed again."""
 
+    def linger(self) -> None:
+        """Let so much time pass that whatever is not over would have come again."""
+
 
 class MemoryUnderTest:
-    differs: frozenset[str] = frozenset()
+    differs: Mapping[str, str] = {}
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver, self.clock = receiver, TurnedClock()
@@ -106,9 +124,12 @@ class MemoryUnderTest:
     def backlog(self) -> int:
         return len(self.queue.deliveries)
 
+    def linger(self) -> None:
+        """The backlog is exact."""
+
 
 class SqliteUnderTest:
-    differs: frozenset[str] = frozenset()
+    differs: Mapping[str, str] = {}
 
     def __init__(self, receiver: Receiver, folder: Path, url: str) -> None:
         self.receiver, self.url = receiver, url
@@ -125,17 +146,20 @@ class SqliteUnderTest:
     def backlog(self) -> int:
         return sum(depth.waiting + depth.in_flight for depth in self.queue.depth())
 
+    def linger(self) -> None:
+        """The backlog is exact."""
+
 
 @contextmanager
-def memory(_folder: Path) -> Iterator[QueueUnderTest]:
+def memory(_request: pytest.FixtureRequest) -> Iterator[QueueUnderTest]:
     yield MemoryUnderTest(Receiver())
 
 
 @contextmanager
-def sqlite(folder: Path) -> Iterator[SqliteUnderTest]:
+def sqlite(request: pytest.FixtureRequest) -> Iterator[SqliteUnderTest]:
     receiver = Receiver()
     with listening(receiver) as url:
-        under_test = SqliteUnderTest(receiver, folder, url)
+        under_test = SqliteUnderTest(receiver, request.getfixturevalue("tmp_path"), url)
         try:
             yield under_test
         finally:

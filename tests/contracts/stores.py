@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,8 @@ from threading import Barrier
 from shared.folder_store import FolderStore
 from shared.memory_store import MemoryStore
 from shared.ports import ObjectStore
+from tests.gcs_fake import running
+from tests.gcs_world import connected
 
 
 @dataclass
@@ -34,6 +36,8 @@ class StoreUnderTest:
     store: ObjectStore
     time: Turned
     again: Callable[[], ObjectStore]
+    #: How coarse the time is that an answer carries; an age is short by this much at most.
+    tick: timedelta = timedelta(0)
 
 
 @contextmanager
@@ -53,10 +57,24 @@ def folder(empty: Path) -> Iterator[StoreUnderTest]:
     yield StoreUnderTest(again(), turned, again)
 
 
+@contextmanager
+def gcs(_empty: Path) -> Iterator[StoreUnderTest]:
+    turned = Turned()
+    with running(turned.now) as fake, ExitStack() as closing:
+
+        def again() -> ObjectStore:
+            store = connected(fake)
+            closing.callback(store._calls._client.close)
+            return store
+
+        yield StoreUnderTest(again(), turned, again, tick=timedelta(seconds=1))
+
+
 #: Each adapter, made anew in an empty folder.  A new one is a line here.
 STORES: dict[str, Callable[[Path], AbstractContextManager[StoreUnderTest]]] = {
     "memory": memory,
     "folder": folder,
+    "gcs": gcs,
 }
 
 

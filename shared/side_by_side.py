@@ -1,0 +1,60 @@
+"""Work that does not depend on each other, done side by side: over a network the round trip is what costs.
+
+Whoever starts something beside itself waits for it before it returns, so that nothing lands afterwards.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+First = TypeVar("First")
+Second = TypeVar("Second")
+
+
+class Beside(Protocol):
+    """Starts a piece of work beside what its caller goes on to do."""
+
+    def __call__(self, work: Callable[[], T]) -> Future[T]:
+        """Return what will hold the work's value, or what it raised; never raise."""
+        ...
+
+
+def here(work: Callable[[], T]) -> Future[T]:
+    """Do the work at once, in the caller's thread."""
+    future: Future[T] = Future()
+    _do(work, future)
+    return future
+
+
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """Do the work in a thread of its own, which does not keep the process from ending."""
+    future: Future[T] = Future()
+    thread = threading.Thread(target=copy_context().run, args=(_do, work, future), name="beside", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        _do(work, future)  # the system has no thread to spare: one after the other, then
+    return future
+
+
+def both(beside: Beside, first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """Return what two pieces of work return; if one raises, the other has ended too."""
+    other = beside(first)
+    try:
+        value = second()
+    finally:
+        # Without this wait an error would leave the other at work on what its caller now gives up.
+        other.exception()
+    return other.result(), value
+
+
+def _do(work: Callable[[], T], future: Future[T]) -> None:
+    try:
+        value = work()
+    except BaseException as error:  # noqa: BLE001 - whoever waits raises it again
+        future.set_exception(error)
+    else:
+        future.set_result(value)

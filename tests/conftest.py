@@ -1,0 +1,22 @@
+"""What more than one file of tests needs: a Pub/Sub emulator for each process that runs tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.emulator import MISSING, is_installed
+from tests.emulator import running
+from tests.system import in_ci
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs an emulator where there is none, with one line for all; in CI it is an error."""
+    if item.get_closest_marker("emulator") and not in_ci() and not is_installed():
+        pytest.skip(MISSING)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory) -> Iterator[str]:
+    """The host and port of an emulator that this process's tests share, each in a project of its own."""
+    with running(tmp_path_factory.mktemp("emulator")) as address:
+        yield address

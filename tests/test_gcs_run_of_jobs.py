@@ -1,0 +1,75 @@
+"""In a run of jobs no name is changed twice within a second, so Cloud Storage refuses none for its pace."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from shared.gcs_patience import Patience
+from tests.gcs_fake import GcsFake, running
+from tests.gcs_world import connected
+from tests.world import World
+from worker.handler import Outcome
+
+JOBS = 500
+
+
+@pytest.fixture
+def fake(tmp_path) -> Iterator[tuple[World, GcsFake]]:
+    """A world over Cloud Storage, both of which live by the world's clock."""
+    world = World(tmp_path)
+    patience = Patience(sleep=lambda s: world.clock.turn(seconds=s), monotonic=world.clock.monotonic)
+    with running(world.clock) as fake:
+        fake.objects.one_change_a_second = True
+        world.store = connected(fake, patience)
+        yield world, fake
+        world.store._calls._client.close()
+
+
+def job_name(number: int) -> str:
+    return f"job_{number:016}"
+
+
+def refused_for_pace(fake: GcsFake) -> Counter:
+    return Counter(site for site, status in fake.refused if status == 429)
+
+
+def test_a_run_of_five_hundred_jobs_is_refused_nothing(fake, record_property) -> None:
+    """Each takes a second at least, and every tenth so long that it beats again."""
+    world, store = fake
+    beats = Counter()
+
+    def work() -> None:
+        world.tick_pulses()
+        world.clock.turn(seconds=1)
+        if beats["jobs"] % 10 == 0:
+            world.clock.turn(seconds=15)
+            world.tick_pulses()
+        beats["jobs"] += 1
+
+    world.model.during = work
+    for number in range(JOBS):
+        world.accept(job_id=job_name(number))
+        assert world.deliver(job_id=job_name(number)) is Outcome.ACK
+        if number % 20 == 0:  # the queue delivers at least once
+            assert world.deliver(job_id=job_name(number)) is Outcome.ACK
+        world.pulses.clear()
+    assert refused_for_pace(store) == {}
+    assert beats["jobs"] == JOBS
+    assert world.names("open/") == []
+    record_property("requests_per_job", {site: count / JOBS for site, count in store.calls.items()})
+    for number in (0, 1, JOBS - 1):
+        assert world.job(job_name(number)).status == "succeeded"
+
+
+def test_jobs_done_within_their_first_second_are_refused_nothing_either(fake) -> None:
+    """The marker's delete is the one change that could follow the same name's last within a second."""
+    world, store = fake
+    for number in range(20):
+        world.accept(job_id=job_name(number))
+        began = world.clock()
+        assert world.deliver(job_id=job_name(number)) is Outcome.ACK
+        assert (world.clock() - began).total_seconds() <= 1
+        assert world.job(job_name(number)).status == "succeeded"
+    assert refused_for_pace(store) == {}
+    assert world.names("open/") == []
