@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint fast system bench bench-image-sizes bench-protocols up clean
+.PHONY: help setup demo gallery test lint fast system bench bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup  ## run the whole system on the photographs, write demo-out/
 	./cutout demo
+
+gallery: setup  ## render every effect of every photograph for two prints, write gallery-out/
+	./cutout gallery
 
 test: lint fast system  ## everything that is checked
 
@@ -50,4 +53,4 @@ up: setup  ## run the system in the foreground
 	./cutout up
 
 clean:  ## remove what was made here, data included
-	rm -rf .venv demo-out .cutout .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-out gallery-out .cutout .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,20 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, request
 from gunicorn.arbiter import Arbiter
 
-from api import cors, docs_page, fleet, internal, jobs, openapi, operators, probes, problems, results, wire
+from api import (
+    cors,
+    docs_page,
+    effects,
+    fleet,
+    internal,
+    jobs,
+    openapi,
+    operators,
+    probes,
+    problems,
+    results,
+    wire,
+)
 from api.services import Services
 from api.spool import PhotoRequest, close_spools
 from shared import logs
@@ -65,7 +78,7 @@ def create_app(services: Services) -> Flask:
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
-    for routes in (jobs, results, fleet, probes, operators, internal, openapi, docs_page):
+    for routes in (jobs, results, effects, fleet, probes, operators, internal, openapi, docs_page):
         app.register_blueprint(routes.routes)
     return app
 

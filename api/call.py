@@ -27,6 +27,13 @@ NAME = {
     "schema": {"type": "string"},
     "description": "an effect, matte or preview",
 }
+EFFECT = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "an effect, by name or alias",
+}
 
 
 def header(name: str, about: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.call import ADMIN, IDEMPOTENCY, JOB_ID, KEY, KNOWN, NAME, PREFER, SLUG, Call, query
+from api.call import ADMIN, EFFECT, IDEMPOTENCY, JOB_ID, KEY, KNOWN, NAME, PREFER, SLUG, Call, query
 from api.schemas import ref
 
 Paths = dict[str, dict[str, Call]]
@@ -87,6 +87,16 @@ def _catalogue() -> Paths:
                 summary="List the effects",
                 answers={200: "Effects"},
                 tag="catalogue",
+            )
+        },
+        "/v1/effects/{name}/thumbnail": {
+            "get": Call(
+                summary="See what an effect looks like",
+                answers={200: "bytes", 304: None},
+                tag="catalogue",
+                kind="image/webp",
+                parameters=(EFFECT, KNOWN),
+                problems=(404,),
             )
         },
         "/v1/models": {

@@ -8,7 +8,6 @@ from flask import Blueprint, Response, jsonify
 
 from api.services import Services, services
 from shared import messages, records
-from shared.catalogue import EFFECTS
 from shared.engines import ENGINES
 from shared.errors import NameTakenError, NoSuchObjectError, TransientError
 from shared.ports import Stat
@@ -18,12 +17,6 @@ routes = Blueprint("fleet", __name__)
 
 _WINDOW_S = 300
 _WARM_FOR = timedelta(minutes=10)
-
-
-@routes.get("/v1/effects")
-def effects() -> Response:
-    """Describe every effect there is."""
-    return jsonify(effects=[effect.document() for effect in EFFECTS.values()])
 
 
 @routes.get("/v1/models")

@@ -118,17 +118,22 @@ def _job() -> Schema:
 
 
 def _parameter() -> Schema:
-    return _object(
-        {
-            "name": _TEXT,
-            "type": _TEXT,
-            "default": _NUMBER,
-            "minimum": _NUMBER,
-            "maximum": _NUMBER,
-            "unit": _TEXT,
-            "summary": _TEXT,
-        }
-    )
+    value = {"type": ["number", "boolean", "string", "null"], "description": "null: not set unless given"}
+    members: dict[str, Schema] = {
+        "name": _TEXT,
+        "type": {"enum": ["number", "integer", "boolean", "color", "choice"]},
+        "default": value,
+        "instead_of": {"type": ["string", "null"], "description": "give this one or that one, not both"},
+        "summary": _TEXT,
+        "minimum": _NUMBER,
+        "maximum": _NUMBER,
+        "unit": {
+            "enum": ["1", "pm", "mm", "deg"],
+            "description": "pm: thousandths of the subject's longer side",
+        },
+        "choices": {"type": "array", "items": _TEXT},
+    }
+    return _object(members, optional=("minimum", "maximum", "unit", "choices"))
 
 
 def _lists() -> dict[str, Schema]:
@@ -138,6 +143,7 @@ def _lists() -> dict[str, Schema]:
             "aliases": {"type": "array", "items": _TEXT},
             "summary": _TEXT,
             "parameters": {"type": "array", "items": _parameter()},
+            "thumbnail": _URL,
         }
     )
     model = _object(

@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "up": ("ops.up", "Run the whole system on this machine."),
     "demo": ("ops.demo", "Run the system on the photographs in tests/photos."),
+    "gallery": ("ops.gallery", "Render every effect of those photographs, for two prints."),
     "submit": ("ops.submit", "Send photos, wait for them, write the pictures."),
     "status": ("ops.show", "Show one job as its client sees it."),
     "cancel": ("ops.show", "Withdraw a job that has not settled."),

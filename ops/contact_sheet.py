@@ -45,13 +45,13 @@ def _cells(row: Row, width: int) -> list[Image.Image]:
     """Return a row's pictures, all of one size: as wide as a column, or as high as is allowed."""
     with Image.open(row.photo) as photo:
         size = (width, min(_CELL_HEIGHT_PX, round(width * photo.height / photo.width)))
-    cells = [_cell(row.photo, size, None), _cell(row.matte, size, None)]
+    cells = [draw_cell(row.photo, size, None), draw_cell(row.matte, size, None)]
     for number, picture in enumerate(row.pictures.values()):
-        cells.append(_cell(picture, size, _checkerboard(size) if number == 0 else None))
+        cells.append(draw_cell(picture, size, checkerboard(size) if number == 0 else None))
     return cells
 
 
-def _cell(path: Path, size: tuple[int, int], ground: Image.Image | None) -> Image.Image:
+def draw_cell(path: Path, size: tuple[int, int], ground: Image.Image | None) -> Image.Image:
     """Return a picture in the middle of a cell, on white or on a ground of its own."""
     with Image.open(path) as file:
         # A JPEG of many megapixels is decoded at a fraction of its size.
@@ -66,7 +66,8 @@ def _cell(path: Path, size: tuple[int, int], ground: Image.Image | None) -> Imag
     return cell
 
 
-def _checkerboard(size: tuple[int, int]) -> Image.Image:
+def checkerboard(size: tuple[int, int]) -> Image.Image:
+    """Return what shows that a picture is transparent."""
     tile = Image.new("RGB", (2 * _CHECK_PX, 2 * _CHECK_PX), _CHECKS[0])
     tile.paste(_CHECKS[1], (_CHECK_PX, 0, 2 * _CHECK_PX, _CHECK_PX))
     tile.paste(_CHECKS[1], (0, _CHECK_PX, _CHECK_PX, 2 * _CHECK_PX))

@@ -1,24 +1,16 @@
 """``./cutout demo``: the whole system, once, on the photographs that come with it."""
 
-import json
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ops.contact_sheet import Row, draw_sheet
+from ops.own_system import PHOTOS, own_system, send
 
-_ROOT = Path(__file__).resolve().parent.parent
-_PHOTOS = _ROOT / "tests" / "photos"
 _EFFECTS = ("color", "enhancedblackwhite")
-_START_WITHIN_S, _STOP_WITHIN_S = 60, 15
 _STAGES = ("queue", "decode", "matte", "foreground", "effects", "encode", "upload", "total")
 
 
@@ -36,10 +28,11 @@ def demo(out: Path) -> None:
 
     Starts a system of its own on a temporary folder, and stops it again.
     """
-    photos = sorted(_PHOTOS.glob("*.jpg"))
+    photos = sorted(PHOTOS.glob("*.jpg"))
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="cutout-demo-") as folder, _system(Path(folder)) as url:
-        status, jobs = _submit(photos, out, url)
+    with own_system() as url:
+        options = ["--effects", ",".join(_EFFECTS), "--all", "--timeout", "170"]
+        have_all_succeeded, jobs = send(photos, out, url, options)
     if not jobs:
         raise click.ClickException("no photo came back; the lines above say why")
     sheet = out / "contact-sheet.png"
@@ -51,57 +44,8 @@ def demo(out: Path) -> None:
     _print_table(jobs, out)
     click.secho(f"\nENGINE {', '.join(engines).upper()} made these pictures.", bold=True)
     click.echo(f"{len(rows)} of {len(photos)} photos succeeded; look at {sheet}")
-    if status or len(rows) < len(photos):
+    if not have_all_succeeded or len(rows) < len(photos):
         sys.exit(1)
-
-
-@contextmanager
-def _system(data: Path) -> Iterator[str]:
-    """Run ``./cutout up`` beside us, and leave nothing of it behind."""
-    command = [sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(data)]
-    with subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        timer = threading.Timer(_START_WITHIN_S, process.kill)
-        try:
-            timer.start()
-            line = process.stdout.readline() if process.stdout else ""
-            timer.cancel()
-            if not line.startswith("ready "):
-                raise click.ClickException("the system did not start; the lines above say why")
-            yield line.removeprefix("ready ").strip()
-        finally:
-            timer.cancel()
-            _stop(process)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _submit(photos: Sequence[Path], out: Path, url: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """Submit the photos by the command that a user would take; return its status and the jobs by stem."""
-    command = [
-        sys.executable,
-        "-m",
-        "ops",
-        "submit",
-        *map(str, photos),
-        "--url",
-        url,
-        "-o",
-        str(out.absolute()),
-    ]
-    options = ["--effects", ",".join(_EFFECTS), "--all", "--json", "--timeout", "170"]
-    done = subprocess.run([*command, *options], cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    jobs = [json.loads(line) for line in done.stdout.splitlines()]
-    # Photos are told apart by their bytes: jobs come in the order in which they settled.
-    by_size = {photo.stat().st_size: photo.stem for photo in photos}
-    return done.returncode, {by_size[job["input"]["bytes"]]: job for job in jobs}
 
 
 def _row(photo: Path, job: Mapping[str, Any], out: Path) -> Row:

@@ -7,23 +7,15 @@ name, never ignored (field report 19).
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shared.catalogue import EFFECTS, Effect, find_effect
+from shared.effect_orders import check_paper, read_effects
 from shared.engines import ENGINES
-from shared.errors import (
-    DuplicateEffectError,
-    EngineUnavailableError,
-    FieldFault,
-    InvalidValueError,
-    ServiceError,
-    UnknownEffectError,
-    UnknownFieldError,
-)
-from shared.recipes import CROPS, FORMATS, TRANSPARENT, EffectRequest, Recipe
+from shared.errors import EngineUnavailableError, InvalidValueError, UnknownFieldError
+from shared.faults import Faults
+from shared.recipes import CROPS, FORMATS, TRANSPARENT, Recipe
 
 MAX_METADATA_BYTES = 2048
 
@@ -53,7 +45,7 @@ def read_order(fields: Mapping[str, Any], *, is_form: bool) -> Order:
     ServiceError
         Of the first fault's class, naming every field at fault.
     """
-    faults = _Faults()
+    faults = Faults()
     given = _typed(fields) if is_form else dict(fields)
     given = {k: v for k, v in _spread_recipe(given, faults).items() if v not in ("", None)}
     values: dict[str, Any] = {}
@@ -64,26 +56,6 @@ def read_order(fields: Mapping[str, Any], *, is_form: bool) -> Order:
     faults.raise_first()
     metadata = values.pop("metadata", {})
     return Order(recipe=Recipe(**values), metadata=metadata)
-
-
-@dataclass
-class _Faults:
-    """The faults found so far, in order."""
-
-    found: list[tuple[type[ServiceError], FieldFault]] = field(default_factory=list)
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Blame a field for an error raised inside."""
-        try:
-            yield
-        except ServiceError as error:
-            self.found.append((type(error), FieldFault(name, error.detail)))
-
-    def raise_first(self) -> None:
-        if self.found:
-            faults = [fault for _, fault in self.found]
-            raise self.found[0][0]("; ".join(fault.detail for fault in faults), faults=faults)
 
 
 def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +86,7 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _spread_recipe(given: dict[str, Any], faults: _Faults) -> dict[str, Any]:
+def _spread_recipe(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
     """Put a recipe's members beside the other fields; a field may be given once."""
     recipe = given.pop("recipe", None) or {}
     with faults.of("recipe"):
@@ -127,64 +99,30 @@ def _spread_recipe(given: dict[str, Any], faults: _Faults) -> dict[str, Any]:
     return given
 
 
-def _check_together(values: Mapping[str, Any], given: Mapping[str, Any], faults: _Faults) -> None:
+def _check_together(values: Mapping[str, Any], given: Mapping[str, Any], faults: Faults) -> None:
     sizes = {"print_width_mm", "print_height_mm"} & given.keys()
     if len(sizes) == 1:
         with faults.of(next(iter(sizes))):
             raise InvalidValueError("give both print_width_mm and print_height_mm, or neither")
+    elif sizes <= values.keys():  # a size that is at fault itself says nothing about others
+        shorter_mm = min((values[name] for name in sizes), default=None)
+        check_paper(values.get("effects", ()), shorter_mm, faults)
     if values.get("format") == "jpeg" and given.get("background", TRANSPARENT) == TRANSPARENT:
         with faults.of("background"):
             raise InvalidValueError("jpeg has no transparency; give a background colour, #rrggbb")
 
 
-_Reader = Callable[[str, Any, _Faults], Any]
+_Reader = Callable[[str, Any, Faults], Any]
 
 
-def _unknown(name: str, _value: Any, _faults: _Faults) -> NoReturn:
+def _unknown(name: str, _value: Any, _faults: Faults) -> NoReturn:
     if name in {"webhook_url", "webhook_events"}:
         raise UnknownFieldError(f"{name} is not offered by this version; poll the job's URL instead")
     raise UnknownFieldError(f"{name} is not a field of a job; there are: {', '.join(_READERS)}, recipe")
 
 
-def _effects(name: str, value: Any, faults: _Faults) -> tuple[EffectRequest, ...]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list):
-        raise InvalidValueError(f"{name} is {value!r}; expected names, comma separated, or a list")
-    requests: list[EffectRequest] = []
-    for item in value:
-        with faults.of(name):
-            requests.append(_effect(item, faults))
-    names = [request.name for request in requests]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise DuplicateEffectError(f"asked for more than once: {', '.join(twice)}; aliases count")
-    return tuple(requests) or Recipe().effects
-
-
-def _effect(item: Any, faults: _Faults) -> EffectRequest:
-    given = dict(item) if isinstance(item, dict) else {"name": item}
-    any_name = given.pop("name", None)
-    effect = find_effect(any_name) if isinstance(any_name, str) else None
-    if effect is None:
-        raise UnknownEffectError(f"no effect {any_name!r}; there are: {', '.join(EFFECTS)}")
-    return EffectRequest(name=effect.name, parameters=_parameters(effect, given, faults))
-
-
-def _parameters(effect: Effect, given: dict[str, Any], faults: _Faults) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for parameter in effect.parameters:
-        with faults.of(f"effects.{effect.name}.{parameter.name}"):
-            values[parameter.name] = parameter.checked(given.pop(parameter.name, parameter.default))
-    known = ", ".join(p.name for p in effect.parameters) or "no parameters"
-    for name in given:
-        with faults.of(f"effects.{effect.name}.{name}"):
-            raise UnknownFieldError(f"{effect.name} has {known}, not {name}")
-    return values
-
-
 def _number(low: float, high: float) -> _Reader:
-    def read(name: str, value: Any, _faults: _Faults) -> float:
+    def read(name: str, value: Any, _faults: Faults) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not is_number or not low <= value <= high:
             raise InvalidValueError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}")
@@ -194,7 +132,7 @@ def _number(low: float, high: float) -> _Reader:
 
 
 def _whole_number(low: int, high: int) -> _Reader:
-    def read(name: str, value: Any, faults: _Faults) -> int:
+    def read(name: str, value: Any, faults: Faults) -> int:
         number: float = _number(low, high)(name, value, faults)
         if number != int(number):
             raise InvalidValueError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
@@ -204,7 +142,7 @@ def _whole_number(low: int, high: int) -> _Reader:
 
 
 def _choice(choices: tuple[str, ...]) -> _Reader:
-    def read(name: str, value: Any, _faults: _Faults) -> str:
+    def read(name: str, value: Any, _faults: Faults) -> str:
         if value not in choices:
             raise InvalidValueError(f"{name} is {value!r}; expected one of: {', '.join(choices)}")
         return str(value)
@@ -212,13 +150,13 @@ def _choice(choices: tuple[str, ...]) -> _Reader:
     return read
 
 
-def _background(name: str, value: Any, _faults: _Faults) -> str:
+def _background(name: str, value: Any, _faults: Faults) -> str:
     if value == TRANSPARENT or (isinstance(value, str) and _COLOR.fullmatch(value)):
         return str(value).lower()
     raise InvalidValueError(f"{name} is {value!r}; expected transparent or a colour, #rrggbb")
 
 
-def _metadata(name: str, value: Any, _faults: _Faults) -> dict[str, Any]:
+def _metadata(name: str, value: Any, _faults: Faults) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidValueError(f"{name} is not a JSON object")
     size = len(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
@@ -227,14 +165,14 @@ def _metadata(name: str, value: Any, _faults: _Faults) -> dict[str, Any]:
     return value
 
 
-def _engine(name: str, value: Any, _faults: _Faults) -> str:
+def _engine(name: str, value: Any, _faults: Faults) -> str:
     if not isinstance(value, str) or value not in ENGINES:
         raise EngineUnavailableError(f"{name} is {value!r}; there are: {', '.join(ENGINES)}")
     return value
 
 
 _READERS: Mapping[str, _Reader] = {
-    "effects": _effects,
+    "effects": read_effects,
     "format": _choice(FORMATS),
     "background": _background,
     "crop": _choice(CROPS),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from shared.parameters import Value
+
 FORMATS = ("png", "webp", "jpeg")
 CROPS = ("none", "subject")
 TRANSPARENT = "transparent"
@@ -11,10 +13,10 @@ TRANSPARENT = "transparent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRequest:
-    """One effect with every parameter that has been set or has a default."""
+    """One effect with every parameter that was given or has a default."""
 
     name: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

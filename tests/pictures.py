@@ -61,6 +61,14 @@ def scene(width: int = 320, height: int = 240, rim_px: float = 8, seed: int = 0)
     return Scene(*(plane.astype(np.uint8) for plane in whole))
 
 
+def cut_out(width: int = 160, height: int = 120) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the scene's subject as effects are given it: (H, W, 3), and (H, W) with a soft rim."""
+    picture = scene(width, height)
+    rgb = picture.foreground.copy()
+    rgb[picture.alpha == 0] = 0
+    return rgb, picture.alpha
+
+
 def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
     coarse = random.normal(0, 25, (height // 16 + 2, width // 16 + 2, 3)).astype(np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

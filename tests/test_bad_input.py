@@ -49,6 +49,45 @@ REFUSED = {
         422,
         "invalid-value",
     ),
+    "a size on paper without a print size": (
+        {"recipe": '{"effects": [{"name": "dithering", "cell_mm": 0.5}]}'},
+        422,
+        "invalid-value",
+    ),
+    "a size in two units": (
+        {
+            "recipe": '{"effects": [{"name": "dithering", "cell_mm": 0.5, "cell_pm": 2}]}',
+            "print_width_mm": "100",
+            "print_height_mm": "100",
+        },
+        422,
+        "invalid-value",
+    ),
+    "a parameter that is no number": (
+        {"recipe": '{"effects": [{"name": "dithering", "gamma": NaN}]}'},
+        422,
+        "invalid-value",
+    ),
+    "a parameter beyond all numbers": (
+        {"recipe": '{"effects": [{"name": "dithering", "gamma": 1e999}]}'},
+        422,
+        "invalid-value",
+    ),
+    "a parameter larger than a float": (
+        {"recipe": '{"effects": [{"name": "dithering", "gamma": 1' + "0" * 400 + "}]}"},
+        422,
+        "invalid-value",
+    ),
+    "a parameter of the wrong type": (
+        {"recipe": '{"effects": [{"name": "dithering", "adaptive": "yes"}]}'},
+        422,
+        "invalid-value",
+    ),
+    "an unknown parameter": (
+        {"recipe": '{"effects": [{"name": "dithering", "grout": 0.1}]}'},
+        422,
+        "unknown-field",
+    ),
     "an unknown field": ({"colour": "red"}, 422, "unknown-field"),
     "a field twice": ({"format": ["png", "webp"]}, 422, "invalid-value"),
     "jpeg without a ground": ({"format": "jpeg"}, 422, "invalid-value"),

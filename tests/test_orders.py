@@ -63,6 +63,40 @@ REFUSED = [
         UnknownFieldError,
         "effects.color.contrast",
     ),
+    (
+        {"recipe": '{"effects": [{"name": "dithering", "cell_mm": 0.5}]}'},
+        InvalidValueError,
+        "effects.dithering.cell_mm",
+    ),
+    (
+        {
+            "recipe": '{"effects": [{"name": "dithering", "cell_mm": 0.5, "cell_pm": 2}]}',
+            "print_width_mm": "100",
+            "print_height_mm": "100",
+        },
+        InvalidValueError,
+        "effects.dithering.cell_mm",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "dithering", "cell_pm": 1e400}]}'},
+        InvalidValueError,
+        "effects.dithering.cell_pm",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "dithering", "cell_pm": NaN}]}'},
+        InvalidValueError,
+        "recipe",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "dithering", "adaptive": 1}]}'},
+        InvalidValueError,
+        "effects.dithering.adaptive",
+    ),
+    (
+        {"recipe": '{"effects": [{"name": "dithering", "cell": 2}]}'},
+        UnknownFieldError,
+        "effects.dithering.cell",
+    ),
     ({"recipe": '{"effects": [7]}'}, UnknownEffectError, "effects"),
     ({"recipe": '{"effects": {"color": 1}}'}, InvalidValueError, "effects"),
     ({"recipe": "{"}, InvalidValueError, "recipe"),
@@ -102,6 +136,38 @@ def test_every_fault_is_reported_at_once() -> None:
     with pytest.raises(UnknownEffectError) as caught:
         form(effects="sepia,bw", margin="2", colour="red")
     assert [fault.field for fault in caught.value.faults] == ["effects", "margin", "colour"]
+
+
+ON_PAPER = {"print_width_mm": 100, "print_height_mm": 150}
+
+
+def test_a_size_on_paper_takes_the_place_of_the_default_share_of_the_subject() -> None:
+    wanted = {"effects": [{"name": "dithering", "cell_mm": 0.5}], **ON_PAPER}
+    (effect,) = read_order(wanted, is_form=False).recipe.effects
+    assert effect.parameters["cell_mm"] == 0.5
+    assert "cell_pm" not in effect.parameters
+    bare = read_order({"effects": "dithering", **ON_PAPER}, is_form=False).recipe.effects[0]
+    assert bare.parameters["cell_pm"] == 2
+    assert "cell_mm" not in bare.parameters
+
+
+def test_what_is_not_set_may_be_given_back_as_null() -> None:
+    asked = [{"name": "dithering", "cell_mm": None}]
+    assert read_order({"effects": asked}, is_form=False) == read_order(
+        {"effects": "dithering"}, is_form=False
+    )
+
+
+def test_several_parameters_at_fault_are_each_named() -> None:
+    asked = [{"name": "dithering", "gamma": 9, "cell_mm": 0.5, "grout": 1}, {"name": "bw", "grain": "much"}]
+    with pytest.raises(InvalidValueError) as caught:
+        read_order({"effects": asked}, is_form=False)
+    assert [fault.field for fault in caught.value.faults] == [
+        "effects.dithering.gamma",
+        "effects.dithering.grout",
+        "effects.enhancedblackwhite.grain",
+        "effects.dithering.cell_mm",
+    ]
 
 
 def test_json_numbers_must_be_numbers() -> None:

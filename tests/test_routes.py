@@ -123,6 +123,10 @@ def test_the_catalogue_names_every_effect_and_its_ranges(world: ApiWorld) -> Non
     assert effects["enhancedblackwhite"]["aliases"] == ["blackwhite", "bw"]
     contrast = effects["enhancedblackwhite"]["parameters"][0]
     assert (contrast["name"], contrast["minimum"], contrast["maximum"]) == ("contrast", 0.8, 1.5)
+    palette, mode = effects["retro8bit"]["parameters"][1], effects["halftone"]["parameters"][3]
+    assert (palette["type"], palette["default"], palette["unit"]) == ("integer", None, "1")
+    assert (mode["type"], mode["choices"]) == ("choice", ["mono", "cmyk"])
+    assert effects["dithering"]["parameters"][1]["instead_of"] == "cell_pm"
 
 
 def test_a_warm_up_answers_at_once_and_publishes_once_in_five_minutes(world: ApiWorld) -> None:

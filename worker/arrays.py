@@ -16,6 +16,8 @@ Plane: TypeAlias = NDArray[np.float32]  #: (H, W) or (H, W, C), as its maker say
 
 OPAQUE = 255
 _COLOR_DIMENSIONS = 3
+#: Rows that are worked on at once where a float copy of a whole picture would be too much.
+_BAND_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +77,13 @@ def box_of(mask: NDArray[np.bool_]) -> Box | None:
         return None
     x, y = int(columns[0]), int(rows[0])
     return Box(x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y)
+
+
+def channels_of(rgb: Rgb) -> list[NDArray[np.uint8]]:
+    """Return the channels of a picture, each (H, W) and in one piece of memory."""
+    return [np.ascontiguousarray(rgb[..., channel]) for channel in range(_COLOR_DIMENSIONS)]
+
+
+def bands(shape: tuple[int, ...]) -> list[slice]:
+    """Return the rows of an array a few at a time, from top to bottom."""
+    return [slice(top, min(top + _BAND_ROWS, shape[0])) for top in range(0, shape[0], _BAND_ROWS)]

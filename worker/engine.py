@@ -41,10 +41,7 @@ def build_engine(settings: Settings) -> MattingModel:
 
 def warm(model: MattingModel) -> None:
     """Run the whole pipeline once, every effect included, exactly as a job would."""
-    effects = tuple(
-        EffectRequest(name=effect.name, parameters={p.name: p.default for p in effect.parameters})
-        for effect in EFFECTS.values()
-    )
+    effects = tuple(EffectRequest(name=name) for name in EFFECTS)
     render(_WARMUP_PHOTO.read_bytes(), Recipe(effects=effects), model, checkpoint=_go_on, keep=_drop)
 
 

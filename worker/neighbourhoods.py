@@ -6,7 +6,7 @@ Wide blurs are made at a reduced size, where they cost what a narrow one costs.
 import cv2
 import numpy as np
 
-from worker.arrays import Plane
+from worker.arrays import OPAQUE, Alpha, Plane, Rgb
 
 #: A Gaussian this wide loses nothing visible to linear interpolation between its samples.
 _ENOUGH_SIGMA_PX = 1.5
@@ -41,6 +41,26 @@ def blur_within(values: Plane, weights: Plane, sigma_px: float) -> Plane:
     if factor > 1:
         mean = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(mean, dtype=np.float32)
+
+
+def smooth_within(rgb: Rgb, alpha: Alpha, sigma_px: float) -> Rgb:
+    """Blur a picture, (H, W, 3) uint8, as ``blur_within`` does; return a new array unless sigma is 0."""
+    if not sigma_px:
+        return rgb
+    weights = opacity_of(alpha)
+    smooth = np.empty_like(rgb)
+    for channel in range(3):
+        # One at a time: a float copy of all channels of a large photo is what memory is lost to.
+        blurred = blur_within(rgb[..., channel].astype(np.float32), weights, sigma_px)
+        smooth[..., channel] = cv2.convertScaleAbs(blurred)
+    return smooth
+
+
+def opacity_of(alpha: Alpha) -> Plane:
+    """Return opacity as weights in [0, 1], (H, W) float32."""
+    weights = alpha.astype(np.float32)
+    weights *= np.float32(1 / OPAQUE)
+    return weights
 
 
 def _reduced(plane: Plane, factor: int) -> Plane:

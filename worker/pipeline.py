@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from shared.catalogue import EFFECTS
 from shared.errors import NoSubjectError
 from shared.recipes import EffectRequest, Recipe
 from worker.arrays import Alpha, Rgb, scale_alpha
 from worker.decode import Photo, decode
-from worker.effects import RENDERERS, Look
+from worker.effects import RENDERERS, Look, parameters_of, reach_px
 from worker.encode import Artifact, encode_matte, encode_preview, encode_result, require_encodable
 from worker.foreground import estimate_foreground
 from worker.matting import MattingModel
 from worker.printing import effective_dpi, judge_print
+from worker.room import find_room
 from worker.subject import Frame, Subject, find_subject, frame_subject, over
 
 __all__ = ["Artifact", "Rendered", "render"]
@@ -98,7 +98,8 @@ def render(
     del photo  # its pixels are not needed beside the cut-out's
     with stages.stage("foreground"):
         subject = find_subject(alpha)
-        frame = frame_subject(rgb, alpha, subject, recipe)
+        room_px = find_room(subject, recipe, alpha.shape)
+        frame = frame_subject(rgb, alpha, subject, recipe, room_px=room_px)
         verdict = judge_print(frame, subject, recipe)
     del rgb
     preview = _render_effects(frame, recipe, seed, stages, keep)
@@ -145,12 +146,9 @@ def _render_effects(
 
 
 def _render_effect(frame: Frame, request: EffectRequest, look: Look) -> tuple[Rgb, Alpha]:
-    """Render one effect in the subject's box, and put it back in its place in the frame."""
-    part = frame.work.slices
-    # A record of an earlier version may not name every parameter.
-    defaults = {p.name: p.default for p in EFFECTS[request.name].parameters}
-    parameters = {**defaults, **request.parameters}
-    rendered = RENDERERS[request.name](frame.rgb[part], frame.alpha[part], parameters, look)
+    """Render one effect in the subject's box and as far beyond as it reaches; put it back in its place."""
+    part = frame.work.grown(reach_px(request, look), frame.alpha.shape).slices
+    rendered = RENDERERS[request.name](frame.rgb[part], frame.alpha[part], parameters_of(request), look)
     rgb, alpha = np.zeros_like(frame.rgb), np.zeros_like(frame.alpha)
     rgb[part], alpha[part] = rendered
     return rgb, alpha

@@ -23,11 +23,17 @@ _AVERAGED_PX = 7
 
 def effective_dpi(frame: Frame, recipe: Recipe) -> float | None:
     """Return the resolution of the result at the largest size that fits the print, if one is asked for."""
+    height, width = frame.alpha.shape
+    scale = px_per_mm(width, height, recipe)
+    return scale and scale * _MM_PER_INCH
+
+
+def px_per_mm(width: int, height: int, recipe: Recipe) -> float | None:
+    """Return how many pixels of a picture of this size come to a millimetre, if a print is asked for."""
     if recipe.print_size_mm is None:
         return None
-    height, width = frame.alpha.shape
     print_width_mm, print_height_mm = recipe.print_size_mm
-    return float(max(width / print_width_mm, height / print_height_mm) * _MM_PER_INCH)
+    return float(max(width / print_width_mm, height / print_height_mm))
 
 
 def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, object] | None:

@@ -8,6 +8,7 @@ from typing import Self
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import NoSubjectError
 from shared.recipes import Recipe
@@ -64,18 +65,40 @@ def find_subject(alpha: Alpha) -> Subject:
     )
 
 
-def frame_subject(rgb: Rgb, alpha: Alpha, subject: Subject, recipe: Recipe) -> Frame:
+def frame_subject(rgb: Rgb, alpha: Alpha, subject: Subject, recipe: Recipe, *, room_px: int = 0) -> Frame:
     """Crop and reduce a cut-out as the recipe says.
 
-    A margin never reaches beyond the photo: where the subject is cut off, so is the margin.
+    A margin never reaches beyond the photo: where the subject is cut off, so is the margin. Room that an
+    effect needs to paint in does, and is empty there.
     """
     if recipe.crop == "subject":
-        box = Box(*subject.box)
-        part = box.grown(round(box.longer_side * recipe.margin), alpha.shape).slices
-        rgb, alpha = rgb[part], alpha[part]
+        box = crop_box(subject, recipe, alpha.shape, room_px)
+        rgb, alpha = _cut(rgb, box), _cut(alpha, box)
     if recipe.max_side is not None:
         rgb, alpha = shrink(rgb, alpha, recipe.max_side)
     return Frame.of(rgb, alpha)
+
+
+def crop_box(subject: Subject, recipe: Recipe, shape: tuple[int, ...], room_px: int) -> Box:
+    """Return what is kept around a subject of a photo of this shape; it may reach beyond the photo."""
+    box = Box(*subject.box)
+    kept = box.grown(max(round(box.longer_side * recipe.margin), room_px), shape)
+    left, top = min(kept.x, box.x - room_px), min(kept.y, box.y - room_px)
+    right = max(kept.x + kept.width, box.x + box.width + room_px)
+    bottom = max(kept.y + kept.height, box.y + box.height + room_px)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _cut(plane: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Return a part of a picture, with nothing where it reaches beyond."""
+    height, width = plane.shape[:2]
+    left, top = max(0, -box.x), max(0, -box.y)
+    right, bottom = max(0, box.x + box.width - width), max(0, box.y + box.height - height)
+    part = plane[max(0, box.y) : box.y + box.height, max(0, box.x) : box.x + box.width]
+    if not (left or top or right or bottom):
+        return part
+    framed = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(framed, dtype=np.uint8)
 
 
 def shrink(rgb: Rgb, alpha: Alpha, max_side: int) -> tuple[Rgb, Alpha]:

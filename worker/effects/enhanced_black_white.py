@@ -3,37 +3,30 @@
 The definition is that of pictures that customers own already: a re-order has to look the same.
 """
 
-from collections.abc import Mapping
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.arrays import OPAQUE, Alpha, Plane, Rgb
-from worker.effects.look import Look
-from worker.neighbourhoods import blur_within
+from worker.arrays import OPAQUE, Alpha, Plane, Rgb, bands
+from worker.effects.look import Look, Parameters
+from worker.grain import noise
+from worker.neighbourhoods import blur_within, opacity_of
 
 _GREY_OF_RGB = np.array([[0.18, 0.72, 0.10]], dtype=np.float32)
 _LEVELS = 1 << 16
-#: Rows that are worked on at once where a float copy of all channels would be too much.
-_BAND_ROWS = 128
 
 _DETAIL_SIGMA = 1.2  # this and the sigmas below: px on a subject of 1000 px
 _GLOW_FROM = 0.75
 _GLOWS = ((7.0, 0.3), (2.5, 0.7))  # sigma, share
 
-_NOTHING = 1e-3
 _FINE_GRAIN, _COARSE_GRAIN = 0.4 * 0.7, 0.6 * 0.3
 _LIFT_FROM, _LIFT = 0.9, 0.05
 
 
-def enhanced_black_white(
-    rgb: Rgb, alpha: Alpha, parameters: Mapping[str, float], look: Look
-) -> tuple[Rgb, Alpha]:
+def enhanced_black_white(rgb: Rgb, alpha: Alpha, parameters: Parameters, look: Look) -> tuple[Rgb, Alpha]:
     """Implement ``Renderer``; parameters are those of the catalogue."""
     grey = develop(rgb, parameters["contrast"])
-    weights = alpha.astype(np.float32)
-    weights *= np.float32(1 / OPAQUE)
+    weights = opacity_of(alpha)
     _add_detail(grey, weights, parameters["edge"], look.px(_DETAIL_SIGMA))
     _add_glow(grey, weights, parameters["halation"], look)
     del weights
@@ -55,8 +48,7 @@ def develop(rgb: Rgb, contrast: float) -> Plane:
     curve = film_curve(np.linspace(0, 1, _LEVELS, dtype=np.float32), contrast)
     grey = np.empty(rgb.shape[:2], dtype=np.float32)
     weights = _GREY_OF_RGB * np.float32((_LEVELS - 1) / OPAQUE)
-    for top in range(0, len(rgb), _BAND_ROWS):
-        band = slice(top, top + _BAND_ROWS)
+    for band in bands(rgb.shape):
         levels = cv2.transform(rgb[band].astype(np.float32), weights)
         grey[band] = cv2.LUT(np.rint(levels).astype(np.uint16), curve)
     return grey
@@ -93,9 +85,9 @@ def _add_grain(grey: Plane, strength: float, grain_px: float, seed: int) -> None
     if not strength:
         return
     random = np.random.default_rng(seed)
-    grain = _noise(grey.shape, grain_px, random)
+    grain = noise(grey.shape, grain_px, random)
     grain *= np.float32(_FINE_GRAIN)
-    coarse = _noise(grey.shape, 2 * grain_px, random)
+    coarse = noise(grey.shape, 2 * grain_px, random)
     coarse *= np.float32(_COARSE_GRAIN)
     grain += coarse
     del coarse
@@ -103,22 +95,6 @@ def _add_grain(grey: Plane, strength: float, grain_px: float, seed: int) -> None
     grain *= np.clip(np.float32(1.2) - grey, 0.3, 1)
     grey += grain
     np.clip(grey, 0, 1, out=grey)
-
-
-def _noise(shape: tuple[int, ...], grain_px: float, random: np.random.Generator) -> Plane:
-    """Return Gaussian noise of mean 0 and deviation 1 whose grains are so wide."""
-    height, width = shape
-    size = max(1, round(width / grain_px)), max(1, round(height / grain_px))
-    noise = random.standard_normal(size[::-1], dtype=np.float32)
-    if size == (width, height):
-        return noise
-    smooth = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    # Interpolation averages, and so weakens; the share of it that does depends on the ratio of sizes.
-    (mean,), (deviation,) = cv2.meanStdDev(smooth)
-    even = np.asarray(smooth, dtype=np.float32)
-    even -= np.float32(mean[0])
-    even /= np.float32(max(deviation[0], _NOTHING))
-    return even
 
 
 def _printed(grey: Plane, alpha: Alpha) -> Rgb:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from worker.arrays import Alpha, Rgb
+
+#: Values by name as ``shared.parameters`` checks them; one without a default may be missing.
+Parameters: TypeAlias = Mapping[str, Any]
 
 #: Sizes in the definitions of the effects are those of a subject with this longer side.
 REFERENCE_PX = 1000
@@ -22,6 +25,15 @@ class Look:
         """Return a size in pixels, given its size on a subject of 1000 px (which is in thousandths)."""
         return at_reference * self.subject_px / REFERENCE_PX
 
+    def size_px(self, parameters: Parameters, what: str) -> float:
+        """Return a size in pixels that is given as ``WHAT_mm``, or else as ``WHAT_pm``."""
+        size_mm = parameters.get(f"{what}_mm")
+        if size_mm is None:
+            return self.px(parameters[f"{what}_pm"])
+        if self.px_per_mm is None:
+            raise ValueError(f"{what}_mm needs a print size; a recipe without one is refused")
+        return float(size_mm * self.px_per_mm)
+
 
 class Renderer(Protocol):
     """An effect: a pure function of the subject, its parameters and the look.
@@ -30,8 +42,14 @@ class Renderer(Protocol):
     the same size, and leaves its arguments alone.  Needs at most 40 bytes a pixel.
     """
 
-    def __call__(
-        self, rgb: Rgb, alpha: Alpha, parameters: Mapping[str, float], look: Look
-    ) -> tuple[Rgb, Alpha]:
+    def __call__(self, rgb: Rgb, alpha: Alpha, parameters: Parameters, look: Look) -> tuple[Rgb, Alpha]:
         """Render the effect."""
+        ...
+
+
+class Reach(Protocol):
+    """How far an effect paints beyond the subject; most do not."""
+
+    def __call__(self, parameters: Parameters, look: Look) -> int:
+        """Return the distance in pixels."""
         ...
