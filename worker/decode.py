@@ -59,6 +59,14 @@ class Photo:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """A photo in small."""
+
+    rgb: Rgb  #: (h, w, 3), upright, sRGB, both sides at least as long as was asked for
+    facts: PhotoFacts  #: of the photo itself
+
+
 def decode(data: bytes) -> Photo:
     """Decode a photo.
 
@@ -80,17 +88,21 @@ def decode(data: bytes) -> Photo:
     )
 
 
-def glimpse(data: bytes, least_side_px: int) -> Rgb | None:
-    """Return a photo upright and in sRGB at a fraction of its size, in less time than it takes to decode it.
+def glimpse(data: bytes, least_side_px: int) -> Glimpse | None:
+    """Decode a photo at a fraction of its size, in less time than it takes to decode it.
 
-    Both sides are at least as long as asked for.  ``None`` where the file cannot be read so, or is damaged:
-    ``decode`` then has the last word.
+    ``None`` where the file cannot be read so, or is damaged: ``decode`` has the last word.
+
+    Raises
+    ------
+    UnprocessableError
+        Whatever the gate raises, if the header is not taken.
     """
     facts = inspect_photo(io.BytesIO(data), len(data))
     stored = read_smaller(data, facts, least_side_px)
     if stored is None:
         return None
-    return _upright(to_srgb(stored.colour, stored.icc_profile), facts)
+    return Glimpse(rgb=_upright(to_srgb(stored.colour, stored.icc_profile), facts), facts=facts)
 
 
 def _upright(pixels: _Pixels, facts: PhotoFacts) -> _Pixels:
