@@ -251,6 +251,16 @@ def test_a_flaw_that_costs_no_pixel_does_not_cost_the_photo() -> None:
     assert np.array_equal(decode(flawed).rgb, decode(whole).rgb)
 
 
+@pytest.mark.parametrize("side_px", [0, 200])
+def test_a_jpeg_that_says_it_ends_and_has_not_all_its_pixels_is_corrupt_and_not_grey(side_px: int) -> None:
+    whole = photo("raccoon")
+    ended = whole[: len(whole) // 2] + b"\xff\xd9"
+    if side_px:
+        assert glimpse(ended, side_px) is None
+    with pytest.raises(ImageCorruptError):
+        decode(ended)
+
+
 def with_scans(count: int, between: bytes = b"") -> bytes:
     """Return a progressive JPEG whose last scan is told again and again."""
     whole = saved(Image.new("L", (640, 480), 99), "JPEG", progressive=True)

@@ -22,6 +22,10 @@ _WIDE_OPAQUE = 65_535
 _COLOURS_OF_JPEG = {"RGB": "RGB", "L": "GRAY"}
 
 
+class _CutShortError(Exception):
+    """The file says that it is whole, and has fewer pixels than it says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A picture, not yet turned upright, in whatever colours the file has."""
@@ -73,7 +77,10 @@ def read_smaller(data: bytes, facts: PhotoFacts, least_side_px: int) -> Stored |
     if facts.kind is not Kind.JPEG or min(facts.width, facts.height) < 2 * least_side_px:
         return None
     _require_few_scans(data, facts.kind)
-    return _turbo(data, open_photo(io.BytesIO(data), facts.kind), least_side_px)
+    try:
+        return _turbo(data, open_photo(io.BytesIO(data), facts.kind), least_side_px)
+    except _CutShortError:
+        return None
 
 
 def _turbo(data: bytes, image: ImageFile, least_side_px: int = 0) -> Stored | None:
@@ -85,7 +92,9 @@ def _turbo(data: bytes, image: ImageFile, least_side_px: int = 0) -> Stored | No
         pixels = simplejpeg.decode_jpeg(data, space, min_width=least_side_px, min_height=least_side_px)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - it stops at the least flaw; Pillow is more lenient, and has the last word
+    except Exception as error:
+        if "premature end" in str(error).lower():
+            raise _CutShortError from error  # Pillow would fill the rest with grey
         return None
     colour = pixels[..., 0] if space == "GRAY" else pixels
     return Stored(colour=colour, alpha=None, icc_profile=image.info.get("icc_profile"))
