@@ -219,6 +219,14 @@ def test_a_photo_without_a_subject_says_so() -> None:
         Run(model=GrabCut())(saved(Image.new("RGB", (64, 64), "white"), "PNG"))
 
 
+@pytest.mark.parametrize("crop", ["none", "subject"])
+def test_a_crop_of_an_empty_subject_says_so_too(crop: str) -> None:
+    """The engine sees something, but the photo itself is transparent there."""
+    hidden = np.dstack((scene().rgb, np.zeros((240, 320), np.uint8)))
+    with pytest.raises(NoSubjectError):
+        Run(recipe=Recipe(crop=crop, max_side=64))(saved(Image.fromarray(hidden), "PNG"))
+
+
 def test_an_engine_that_sees_no_subject_is_believed_whatever_its_matte_looks_like() -> None:
     haze = Truth(np.full((300, 451), 200, np.uint8), has_subject=False)
     with pytest.raises(NoSubjectError):
