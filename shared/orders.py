@@ -5,7 +5,6 @@ name, never ignored (field report 19).
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,8 +122,8 @@ def _unknown(name: str, _value: Any, _faults: Faults) -> NoReturn:
 
 def _number(low: float, high: float) -> _Reader:
     def read(name: str, value: Any, _faults: Faults) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or not low <= value <= high:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:  # neither does what is not finite lie between them
             raise InvalidValueError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}")
         return float(value)
 

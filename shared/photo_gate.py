@@ -22,7 +22,7 @@ from shared.errors import (
     TooManyPixelsError,
     UnsupportedImageError,
 )
-from shared.photo_headers import orientation_of, png_exif, webp_header
+from shared.photo_headers import orientation_of, png_exif, require_sane_jpeg, webp_header
 
 #: Of the image part of a form; the API counts while it streams.
 MAX_UPLOAD_BYTES = 25_000_000
@@ -139,6 +139,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _jpeg_header(file: BinaryIO) -> tuple[int, int, int]:
+    require_sane_jpeg(file)
     image = open_photo(file, Kind.JPEG)
     return *image.size, orientation_of(image.info.get("exif"))
 

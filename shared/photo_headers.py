@@ -14,8 +14,12 @@ _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}
 _ORIENTATIONS = range(1, 9)
 
 _PNG_SIGNATURE_BYTES = 8
-#: More chunks than any camera or editor writes; a file of empty chunks would keep a reader busy.
-_MAX_CHUNKS = 10_000
+#: More parts than any camera or editor writes; a file of empty ones would keep a reader busy.
+_MAX_CHUNKS = _MAX_STEPS = 10_000
+
+_MARKER, _FILL = 0xFF, 0xFF
+_PIXELS_OR_END = frozenset({0xDA, 0xD9})
+_WITHOUT_SIZE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 _VP8X_HAS_EXIF = 0x08
 _RIFF_HEADER_BYTES = 12
@@ -51,17 +55,50 @@ def _orientation_in_tiff(tiff: bytes) -> int:
     return 1
 
 
+def require_sane_jpeg(file: BinaryIO) -> None:
+    """Make sure that a JPEG comes to its pixels soon; Pillow, asked to open it, would go on byte by byte.
+
+    Raises
+    ------
+    HeaderError
+        If it has more segments and stray bytes in front of them than any photo.
+    """
+    file.seek(2)
+    for _ in range(_MAX_STEPS):
+        head = file.read(4)
+        if len(head) < len(b"\xff\xe0\0\2") or (head[0] == _MARKER and head[1] in _PIXELS_OR_END):
+            return
+        if head[0] != _MARKER or head[1] == _FILL:
+            file.seek(-3, 1)
+        elif head[1] in _WITHOUT_SIZE:
+            file.seek(-2, 1)
+        else:
+            file.seek(max(0, int.from_bytes(head[2:], "big") - 2), 1)
+    raise HeaderError(f"no pixels within {_MAX_STEPS} segments and stray bytes")
+
+
 def png_exif(file: BinaryIO) -> bytes | None:
-    """Return the eXIf block of a PNG, wherever it stands, without touching the pixels."""
+    """Return the eXIf block of a PNG, wherever it stands, without touching the pixels.
+
+    Raises
+    ------
+    HeaderError
+        If there are more chunks than in any photo, or several profiles: Pillow would unpack each of them.
+    """
     file.seek(_PNG_SIGNATURE_BYTES)
+    exif, profiles = None, 0
     for _ in range(_MAX_CHUNKS):
         head = file.read(8)
         if len(head) < len(b"sizeTYPE"):
-            return None
+            return exif
         size, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            return file.read(min(size, 1 << 16))
-        file.seek(size + 4, 1)
+        profiles += kind == b"iCCP"
+        if profiles > 1:
+            raise HeaderError("more than one profile")
+        at = file.tell()
+        if kind == b"eXIf" and exif is None:
+            exif = file.read(min(size, 1 << 16))
+        file.seek(at + size + 4)
     raise HeaderError(f"more than {_MAX_CHUNKS} chunks")
 
 

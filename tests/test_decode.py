@@ -3,11 +3,12 @@
 import io
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image
 
 from shared.errors import (
     ImageCorruptError,
@@ -17,8 +18,9 @@ from shared.errors import (
     UnsupportedImageError,
 )
 from tests.pictures import gradient, opened, photo, saved
+from tests.profiles import display_p3_in_srgb, rgb_profile
 from tests.test_photo_gate import chunk, exif, png_header
-from worker.decode import decode
+from worker.decode import decode, glimpse
 
 UPRIGHT = gradient(96, 64)
 
@@ -92,11 +94,6 @@ def test_every_mode_becomes_eight_bit_rgb() -> None:
         assert difference(decoded.rgb, expected) <= tolerance, stored.mode
 
 
-def test_cmyk_comes_out_in_its_colours_and_not_in_their_negative() -> None:
-    decoded = decode(saved(image(UPRIGHT).convert("CMYK"), "JPEG", quality=95))
-    assert difference(decoded.rgb, UPRIGHT) < 4
-
-
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_opacity_is_kept_apart_from_colour_in_every_mode_that_has_it(mode: str) -> None:
     alpha = np.where(np.arange(96) < 40, 0, 255).astype(np.uint8) * np.ones((64, 1), np.uint8)
@@ -118,33 +115,6 @@ def test_a_transparent_colour_of_an_opaque_png_is_transparent() -> None:
     assert (alpha[:, :32].min(), alpha[:, 32:].max()) == (255, 0)
 
 
-def swapped_primaries_profile() -> bytes:
-    """Return a profile in which red and green have changed places."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    count = struct.unpack_from(">I", profile, 128)[0]
-    tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
-    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
-    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(profile).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
-
-
-def test_colours_are_converted_by_the_photos_own_profile() -> None:
-    decoded = decode(saved(image(UPRIGHT), "PNG", icc_profile=swapped_primaries_profile()))
-    assert difference(decoded.rgb, UPRIGHT[..., [1, 0, 2]]) < 3
-
-
-def test_a_profile_of_srgb_changes_nothing() -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert np.array_equal(decode(saved(image(UPRIGHT), "PNG", icc_profile=srgb)).rgb, UPRIGHT)
-
-
-def test_a_grey_photo_with_an_rgb_profile_or_a_broken_one_is_still_decoded() -> None:
-    grey = image(UPRIGHT).convert("L")
-    for profile in (swapped_primaries_profile(), b"no profile at all" * 20):
-        decoded = decode(saved(grey, "PNG", icc_profile=profile))
-        assert np.array_equal(decoded.rgb, np.asarray(grey.convert("RGB")))
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF"])
 def test_pixels_that_are_cut_short_are_the_photos_fault_field_report_14(kind: str) -> None:
     import pillow_heif  # noqa: PLC0415 - only to write the one case
@@ -160,6 +130,80 @@ def test_a_png_with_hardly_a_pixel_is_corrupt_and_a_bomb_is_refused_by_its_heade
         decode(png_header(640, 480))
     with pytest.raises(TooManyPixelsError):
         decode(png_header(100_000, 100_000))
+
+
+# --- every way to store a pixel ------------------------------------------------------------------
+
+WIDE = (gradient(96, 64).astype(np.uint16) << 8) + 99
+
+
+def by_opencv(pixels) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow cannot write in colour."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def test_sixteen_bits_a_channel_become_the_nearest_eight() -> None:
+    wide_alpha = np.dstack((WIDE, WIDE[..., :1]))
+    colour, with_alpha = decode(by_opencv(WIDE)), decode(by_opencv(wide_alpha))
+    expected = WIDE[..., ::-1] / 257  # OpenCV writes BGR
+    assert np.abs(colour.rgb - expected).max() <= 1
+    assert np.abs(with_alpha.rgb - expected).max() <= 1
+    assert np.abs(with_alpha.alpha - WIDE[..., 0] / 257).max() <= 1
+    assert np.abs(decode(by_opencv(WIDE[..., 0])).rgb[..., 0] - WIDE[..., 0] / 257).max() <= 0.5
+
+
+def with_transparent(data: bytes, body: bytes) -> bytes:
+    """Return a PNG with a tRNS chunk before its pixels."""
+    at = data.index(b"IDAT") - 4
+    return data[:at] + chunk(b"tRNS", body) + data[at:]
+
+
+def test_one_transparent_level_is_transparent_in_every_depth_of_grey() -> None:
+    half = np.where(np.arange(96) < 40, 0, 255).astype(np.uint8) * np.ones((64, 1), np.uint8)
+    for stored, key in (
+        (image(half), 0),
+        (image(half).convert("1"), 0),
+        (image(half.astype(np.uint16) * 200), 0),
+        (image(half.astype(np.uint16) * 200), 255 * 200),
+    ):
+        decoded = decode(with_transparent(saved(stored, "PNG"), struct.pack(">H", key)))
+        assert np.array_equal(decoded.alpha, half if key == 0 else 255 - half), (stored.mode, key)
+
+
+def test_a_palettes_opacities_are_kept_each() -> None:
+    stored = image((np.arange(96 * 64) % 4).reshape(64, 96).astype(np.uint8))
+    stored.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0, 0, 0, 200])
+    decoded = decode(saved(stored, "PNG", transparency=bytes([0, 80, 160])))
+    assert list(decoded.alpha[0, :4]) == [0, 80, 160, 255]
+    assert decoded.rgb[0, 1:4].tolist() == [[200, 0, 0], [0, 200, 0], [0, 0, 200]]
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("WEBP", 0), ("HEIF", 3)])
+def test_opacity_is_kept_in_webp_and_heic(kind: str, tolerance: float) -> None:
+    import pillow_heif  # noqa: PLC0415 - only to write the one case
+
+    pillow_heif.register_heif_opener()
+    alpha = gradient(96, 64)[..., 0]
+    options = {"quality": 95} if kind == "HEIF" else {"lossless": True, "exact": True}
+    decoded = decode(saved(image(np.dstack((UPRIGHT, alpha))), kind, **options))
+    assert difference(decoded.rgb, UPRIGHT) <= tolerance
+    assert difference(decoded.alpha, alpha) <= tolerance
+
+
+def test_an_animation_whose_still_is_apart_gives_the_still() -> None:
+    """An APNG may hold a picture for those who cannot animate; that one is the photo."""
+    frames = [Image.new("RGB", (96, 64), colour) for colour in ("red", "blue")]
+    data = saved(image(UPRIGHT), "PNG", save_all=True, default_image=True, append_images=frames)
+    assert np.array_equal(decode(data).rgb, UPRIGHT)
+
+
+def test_an_animated_webp_gives_its_first_frame_with_its_opacity() -> None:
+    alpha = gradient(96, 64)[..., 0]
+    first, second = image(np.dstack((UPRIGHT, alpha))), Image.new("RGBA", (96, 64), (1, 2, 3, 255))
+    data = saved(first, "WEBP", save_all=True, append_images=[second], lossless=True, exact=True)
+    decoded = decode(data)
+    assert np.array_equal(decoded.alpha, alpha)
+    assert np.array_equal(decoded.rgb, UPRIGHT)
 
 
 def test_what_stands_behind_the_picture_is_passed_over() -> None:
@@ -187,6 +231,88 @@ def test_facts_of_the_file_come_with_the_pixels() -> None:
         "sha256": decoded.sha256,
     }
     assert np.array_equal(decoded.rgb, opened(data))
+
+
+# --- JPEG: the fast decoder and the lenient one ---------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}])
+def test_the_fast_decoder_finds_what_pillow_finds(mode: str, options: dict) -> None:
+    data = saved(Image.open(io.BytesIO(photo("cat"))).convert(mode), "JPEG", **options)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.array_equal(decode(data).rgb, expected)
+
+
+def test_a_flaw_that_costs_no_pixel_does_not_cost_the_photo() -> None:
+    whole = photo("cat")
+    at = whole.index(b"\xff\xda")
+    flawed = whole[:at] + b"stray" + whole[at:]
+    assert np.array_equal(decode(flawed).rgb, decode(whole).rgb)
+
+
+@pytest.mark.parametrize("side_px", [0, 200])
+def test_a_jpeg_that_says_it_ends_and_has_not_all_its_pixels_is_corrupt_and_not_grey(side_px: int) -> None:
+    whole = photo("raccoon")
+    ended = whole[: len(whole) // 2] + b"\xff\xd9"
+    if side_px:
+        assert glimpse(ended, side_px) is None
+    with pytest.raises(ImageCorruptError):
+        decode(ended)
+
+
+def with_scans(count: int, between: bytes = b"") -> bytes:
+    """Return a progressive JPEG whose last scan is told again and again."""
+    whole = saved(Image.new("L", (640, 480), 99), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    before = whole.count(b"\xff\xda")
+    return whole[:-2] + (between + last) * (count - before) + whole[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    assert decode(with_scans(32)).rgb.shape == (480, 640, 3)
+    hidden = b"\xff\xfe\x00\x06\xff\xd9\xff\xd9"  # a comment that looks like the end
+    for endless in (with_scans(33), with_scans(200_000), with_scans(33, hidden), with_scans(33)[:-2]):
+        with pytest.raises(ImageCorruptError, match="32 scans"):
+            decode(endless)
+
+
+def test_what_a_phone_appends_does_not_count_as_scans() -> None:
+    whole = photo("cat")
+    assert np.array_equal(decode(whole + b"\x00\x02" + b"\xff\xda\x00\x02" * 100).rgb, decode(whole).rgb)
+    comment = b"\xff\xfe\x00\xca" + b"\xff\xda" * 100
+    assert np.array_equal(decode(whole[:2] + comment + whole[2:]).rgb, decode(whole).rgb)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_glimpse_is_upright_and_no_smaller_than_asked_for(orientation: int) -> None:
+    with Image.open(io.BytesIO(photo("raccoon"))) as whole:
+        data = saved(
+            image(STORED[orientation](np.asarray(whole))), "JPEG", quality=95, exif=exif(orientation)
+        )
+    seen = glimpse(data, 200)
+    assert seen is not None
+    assert (seen.facts.width, seen.facts.height) == (1024, 768)
+    height, width = seen.rgb.shape[:2]
+    assert (200 <= height < 400, width * 3) == (True, height * 4)
+    smaller = Image.fromarray(decode(data).rgb).resize((width, height), Image.Resampling.BOX)
+    assert difference(seen.rgb, np.asarray(smaller)) < 4
+
+
+def test_a_glimpse_has_the_photos_colours() -> None:
+    with Image.open(io.BytesIO(photo("raccoon"))) as whole:
+        data = saved(whole, "JPEG", icc_profile=rgb_profile("Display P3"))
+        plain = saved(whole, "JPEG")
+    found, expected = glimpse(data, 200).rgb, display_p3_in_srgb(glimpse(plain, 200).rgb)
+    assert difference(found, expected) < 1
+
+
+def test_there_is_no_glimpse_where_it_would_not_be_faster_or_the_photo_is_flawed() -> None:
+    whole = photo("raccoon")
+    png = saved(Image.open(io.BytesIO(whole)), "PNG")
+    cmyk = saved(Image.open(io.BytesIO(whole)).convert("CMYK"), "JPEG")
+    for data, side_px in ((png, 200), (cmyk, 200), (whole, 400), (whole[:100_000], 200)):
+        assert glimpse(data, side_px) is None
 
 
 SMALL = [saved(image(gradient(40, 36)), kind) for kind in ("JPEG", "PNG", "WEBP")]

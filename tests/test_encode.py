@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
 from shared.errors import InvalidValueError
-from shared.recipes import Recipe
+from shared.recipes import FORMATS, Recipe
 from tests.pictures import opened, scene
 from worker.encode import encode_matte, encode_preview, encode_result, require_encodable
 from worker.subject import over
@@ -49,6 +49,14 @@ def test_a_webp_keeps_opacity_exactly_and_colour_nearly() -> None:
     assert artifact.content_type == "image/webp"
     assert np.array_equal(found[..., 3], alpha)
     assert np.abs(found[..., :3].astype(int) - rgb)[alpha > 128].mean() < 3
+
+
+@pytest.mark.parametrize("size", [(12_000, 32), (32, 12_000)])
+def test_the_longest_photo_that_is_taken_is_encoded_in_every_format(size) -> None:
+    rgb, alpha = cut_out(*size)
+    for form in FORMATS:
+        artifact = encode_result("color", rgb, alpha, Recipe(format=form, background="#ffffff"), 300)
+        assert opened(artifact.data).shape[:2] == size[::-1]
 
 
 def test_a_jpeg_keeps_coloured_edges_sharp() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.pictures import opened, photo, scene
-from worker.matting import MattingModel
+from worker.decode import decode, glimpse
+from worker.matting import Glancing, MattingModel
 from worker.matting.disc import DiscModel
 from worker.matting.grabcut import GrabCut
 
@@ -51,6 +52,17 @@ def test_the_large_photo_is_divided_as_the_small_one_is() -> None:
     large, small = (MODEL.alpha(opened(photo(name))).alpha for name in ("raccoon-12mp", "raccoon"))
     reduced = cv2.resize(large, small.shape[::-1], interpolation=cv2.INTER_AREA)
     assert overlap(reduced, small) > 0.85
+
+
+def test_a_glimpse_of_the_photo_is_enough() -> None:
+    engine, data = GrabCut(), photo("raccoon-12mp")
+    assert isinstance(engine, Glancing)
+    seen = glimpse(data, engine.glimpse_side_px)
+    assert seen is not None
+    found = engine.alpha_of_glimpse(seen.rgb, seen.facts.height, seen.facts.width)
+    whole = engine.alpha(decode(data).rgb)
+    assert found.alpha.shape == whole.alpha.shape
+    assert overlap(found.alpha, whole.alpha) > 0.95
 
 
 @pytest.mark.parametrize("shape", [(32, 12_000), (12_000, 32), (32, 33)])

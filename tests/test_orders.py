@@ -114,8 +114,9 @@ REFUSED = [
     ({"max_side": "63"}, InvalidValueError, "max_side"),
     ({"max_side": "100.5"}, InvalidValueError, "max_side"),
     ({"max_side": "inf"}, InvalidValueError, "max_side"),
+    ({"max_side": "16384", "format": "webp"}, InvalidValueError, "max_side"),
     ({"print_width_mm": "200"}, InvalidValueError, "print_width_mm"),
-    ({"print_width_mm": "0", "print_height_mm": "100"}, InvalidValueError, "print_width_mm"),
+    ({"recipe": '{"print_width_mm": NaN, "print_height_mm": 100}'}, InvalidValueError, "recipe"),
     ({"metadata": "[1]"}, InvalidValueError, "metadata"),
     ({"metadata": '{"a": NaN}'}, InvalidValueError, "metadata"),
     ({"metadata": '{"a": "' + "x" * 2048 + '"}'}, InvalidValueError, "metadata"),
@@ -130,6 +131,31 @@ def test_what_cannot_be_done_is_refused_by_field(fields, error, field) -> None:
         form(**fields)
     assert type(caught.value) is error
     assert [fault.field for fault in caught.value.faults] == [field]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf", "9.99", "10000", "1e999", "ten", "10mm"])
+def test_paper_that_no_press_takes_is_refused_whichever_side_it_is(size: str) -> None:
+    for side, other in (("print_width_mm", "print_height_mm"), ("print_height_mm", "print_width_mm")):
+        with pytest.raises(InvalidValueError, match="10 to 5000") as caught:
+            form(**{side: size, other: "100"})
+        assert [fault.field for fault in caught.value.faults] == [side]
+
+
+@pytest.mark.parametrize("field", ["margin", "max_side", "print_width_mm"])
+@pytest.mark.parametrize("value", [10**400, -(10**400), True, "9", [], {"a": 1}])
+def test_a_number_of_any_size_and_anything_that_is_no_number_is_a_problem_not_a_crash(field, value) -> None:
+    fields = {"print_height_mm": 100} if field.startswith("print") else {}
+    with pytest.raises(InvalidValueError):
+        read_order({field: value, **fields}, is_form=False)
+
+
+@pytest.mark.parametrize(
+    "colour", ["red", "#12345", "#1234567", "#gggggg", "ffffff", "# fffff", "#ffffff\n", "rgb(0,0,0)"]
+)
+def test_a_background_is_six_digits_or_transparent(colour: str) -> None:
+    with pytest.raises(InvalidValueError, match="#rrggbb"):
+        form(background=colour)
+    assert form(background="#FFeedd").recipe.background_rgb == (255, 238, 221)
 
 
 def test_every_fault_is_reported_at_once() -> None:

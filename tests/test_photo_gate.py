@@ -19,6 +19,7 @@ from shared.errors import (
     UnsupportedImageError,
 )
 from shared.photo_gate import Kind, PhotoFacts, inspect_photo
+from shared.photo_headers import HeaderError
 from tests.pictures import photo, saved
 
 
@@ -178,6 +179,24 @@ def test_a_png_of_endless_chunks_is_unreadable_and_soon() -> None:
     data = png_header(64, 48)
     with pytest.raises(ImageUnreadableError):
         inspect(data[:33] + chunk(b"abCd", b"") * 20_000 + data[33:])
+
+
+@pytest.mark.parametrize("piece", [b"\xff", b"\0", b"\xff\xfe\0\2", b"\xff\xd0", b"\xff\xe1\0\0"])
+def test_a_jpeg_that_never_comes_to_its_pixels_is_unreadable_and_soon(piece: bytes) -> None:
+    whole = saved(upright(), "JPEG")
+    before = b"\xff\xd8\xff\xe0\0\2"
+    assert inspect(before + piece * 100 + whole[2:]).width == 64
+    with pytest.raises(ImageUnreadableError) as raised:
+        inspect(before + piece * 10_001 + whole[2:])
+    assert isinstance(raised.value.__cause__, HeaderError)  # before Pillow was asked
+
+
+def test_a_png_has_one_profile_at_most() -> None:
+    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(b"profile"))
+    plain = png_header(64, 48)
+    assert inspect(plain[:33] + profile + plain[33:]).width == 64
+    with pytest.raises(ImageUnreadableError):
+        inspect(plain[:33] + profile * 2 + plain[33:])
 
 
 def test_pixels_behind_a_good_header_are_not_looked_at() -> None:

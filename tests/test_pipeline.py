@@ -1,6 +1,7 @@
 """A photo becomes every picture its recipe asks for, the same each time, or an error that says why not."""
 
 import io
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from PIL import Image
 
 from shared.catalogue import EFFECTS
 from shared.errors import ImageCorruptError, InvalidValueError, NoSubjectError
+from shared.logs import bound, bound_fields
 from shared.recipes import EffectRequest, Recipe
 from tests.pictures import opened, photo, saved, scene
 from tests.test_effects import CHANGES_ALPHA
@@ -104,6 +106,61 @@ def test_the_same_photo_gives_the_same_bytes_field_report_29_and_30(engine: Matt
     assert runs[0].pictures == runs[1].pictures
 
 
+@dataclass(frozen=True)
+class Glancer:
+    """An engine that makes do with a glimpse, and remembers what it was shown."""
+
+    glimpse_side_px: int = 200
+    fault: Exception | None = None
+    shown: list[tuple[int, ...]] = field(default_factory=list)
+    name: str = "glancer"
+    version: str = "1"
+    checkpoint_sha256: str | None = None
+
+    def alpha(self, rgb) -> Matting:
+        self.shown.append(rgb.shape)
+        return DiscModel().alpha(rgb)
+
+    def alpha_of_glimpse(self, small, height: int, width: int) -> Matting:
+        self.shown.append(small.shape)
+        if self.fault:
+            raise self.fault
+        return DiscModel().alpha(np.zeros((height, width, 3), np.uint8))
+
+
+def test_an_engine_that_makes_do_with_a_glimpse_is_not_kept_waiting_for_the_whole_photo() -> None:
+    glancer = Glancer()
+    runs = [Run(model=glancer), Run()]
+    for run in runs:
+        run(photo("raccoon"))
+    assert glancer.shown == [(288, 384, 3)]
+    assert runs[0].stages == ["decode", "matte", "decode", "foreground", *runs[0].stages[4:]]
+    assert runs[0].pictures == runs[1].pictures
+
+
+def test_an_engine_is_shown_the_whole_photo_where_there_is_no_glimpse() -> None:
+    glancer = Glancer()
+    Run(model=glancer)(saved(Image.fromarray(scene().rgb), "PNG"))
+    assert glancer.shown == [(240, 320, 3)]
+
+
+def test_what_is_logged_beside_the_engine_still_says_which_job_it_is_about(caplog) -> None:
+    told = []
+    caplog.handler.addFilter(lambda record: told.append((record.message, bound_fields())) or True)
+    with Image.open(io.BytesIO(photo("raccoon"))) as image:
+        data = saved(image, "JPEG", icc_profile=b"no profile at all" * 20)
+    with bound(job_id="job_1"), caplog.at_level(logging.INFO):
+        Run(model=Glancer())(data)
+    assert told == [("photo.profile_unusable", {"job_id": "job_1"})] * 2
+
+
+def test_neither_side_loses_its_fault_when_both_work_at_once() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        Run(model=Glancer(fault=RuntimeError("a bug")))(photo("raccoon"))
+    with pytest.raises(ImageCorruptError):
+        Run(model=Glancer())(photo("raccoon")[:100_000])
+
+
 def test_results_keep_the_resolution_of_the_photo_field_report_28() -> None:
     run = Run()
     run(photo("raccoon-12mp"))
@@ -161,6 +218,14 @@ def test_a_photo_without_a_subject_says_so() -> None:
         Run(model=DiscModel(is_blind=True))(photo("cat"))
     with pytest.raises(NoSubjectError):
         Run(model=GrabCut())(saved(Image.new("RGB", (64, 64), "white"), "PNG"))
+
+
+@pytest.mark.parametrize("crop", ["none", "subject"])
+def test_a_crop_of_an_empty_subject_says_so_too(crop: str) -> None:
+    """The engine sees something, but the photo itself is transparent there."""
+    hidden = np.dstack((scene().rgb, np.zeros((240, 320), np.uint8)))
+    with pytest.raises(NoSubjectError):
+        Run(recipe=Recipe(crop=crop, max_side=64))(saved(Image.fromarray(hidden), "PNG"))
 
 
 def test_an_engine_that_sees_no_subject_is_believed_whatever_its_matte_looks_like() -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from shared.errors import NoSubjectError
-from shared.recipes import Recipe
+from shared.photo_gate import MAX_SIDE_PX
+from shared.recipes import CROPS, Recipe
 from tests.pictures import scene
 from worker.arrays import scale_alpha
 from worker.subject import Frame, find_subject, frame_subject, over, shrink
@@ -104,3 +105,22 @@ def test_a_frame_holds_the_whole_subject(alpha, margin, max_side) -> None:
     alpha[15, 20] = 255
     frame = framed(alpha, crop="subject", margin=margin, max_side=max_side)
     assert (frame.alpha >= 25).sum() == (alpha >= 25).sum()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    arrays(np.uint8, (12, 40), elements=st.sampled_from([0, 30, 255])),
+    st.sampled_from(CROPS),
+    st.floats(0, 0.5),
+    st.none() | st.integers(64, 12_000),
+)
+def test_a_result_is_never_larger_than_the_photo_so_that_every_format_can_hold_it(
+    alpha, crop, margin, max_side
+) -> None:
+    """A WebP ends at 16,383 px a side, a photo at 12,000."""
+    alpha[6, 20] = 255
+    frame = framed(alpha, crop=crop, margin=margin, max_side=max_side)
+    assert all(
+        of_result <= of_photo for of_result, of_photo in zip(frame.alpha.shape, alpha.shape, strict=True)
+    )
+    assert MAX_SIDE_PX < 16_383

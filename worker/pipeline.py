@@ -6,7 +6,9 @@ left out in silence (field report 17).  Pictures leave one at a time, so that on
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +17,11 @@ import numpy as np
 from shared.errors import NoSubjectError
 from shared.recipes import EffectRequest, Recipe
 from worker.arrays import Alpha, Rgb, scale_alpha
-from worker.decode import Photo, decode
+from worker.decode import Glimpse, Photo, decode, glimpse
 from worker.effects import RENDERERS, Look, parameters_of, reach_px
 from worker.encode import Artifact, encode_matte, encode_preview, encode_result, require_encodable
 from worker.foreground import estimate_foreground
-from worker.matting import MattingModel
+from worker.matting import Glancing, Matting, MattingModel
 from worker.printing import effective_dpi, judge_print
 from worker.room import find_room
 from worker.subject import Frame, Subject, find_subject, frame_subject, over
@@ -91,10 +93,11 @@ def render(
     """
     require_encodable(recipe)
     stages = _Stages(checkpoint)
-    with stages.stage("decode"):
-        photo = decode(data)
+    photo, matting = _seen(data, model, stages)
+    if not matting.has_subject:
+        raise NoSubjectError("No subject was found; upload a photo in which one stands out.")
     facts, seed = photo.public, photo.seed
-    rgb, alpha = _cut_out(photo, model, stages)
+    rgb, alpha = _cut_out(photo, matting.alpha, stages)
     del photo  # its pixels are not needed beside the cut-out's
     with stages.stage("foreground"):
         subject = find_subject(alpha)
@@ -110,20 +113,38 @@ def render(
     return Rendered(input=facts, subject=subject, print=verdict, timings_ms=stages.timings_ms)
 
 
-def _cut_out(photo: Photo, model: MattingModel, stages: _Stages) -> tuple[Rgb, Alpha]:
-    """Return the subject's own colour and its opacity."""
-    own = photo.alpha
+def _seen(data: bytes, model: MattingModel, stages: _Stages) -> tuple[Photo, Matting]:
+    """Return the photo and what the engine found in it; side by side, if a glimpse suffices the engine."""
+    if isinstance(model, Glancing):
+        with stages.stage("decode"):
+            small = glimpse(data, model.glimpse_side_px)
+        if small is not None:
+            return _seen_at_a_glance(data, small, model, stages)
+    with stages.stage("decode"):
+        photo = decode(data)
     with stages.stage("matte"):
-        matting = model.alpha(photo.rgb if own is None else over(photo.rgb, own, _BEHIND))
-        if not matting.has_subject:
-            raise NoSubjectError("No subject was found; upload a photo in which one stands out.")
+        own = photo.alpha
+        return photo, model.alpha(photo.rgb if own is None else over(photo.rgb, own, _BEHIND))
+
+
+def _seen_at_a_glance(data: bytes, small: Glimpse, model: Glancing, stages: _Stages) -> tuple[Photo, Matting]:
+    with ThreadPoolExecutor(1, "decode") as beside:
+        photo = beside.submit(copy_context().run, decode, data)  # with what logs are bound to
+        with stages.stage("matte"):
+            matting = model.alpha_of_glimpse(small.rgb, small.facts.height, small.facts.width)
+        with stages.stage("decode"):
+            return photo.result(), matting
+
+
+def _cut_out(photo: Photo, alpha: Alpha, stages: _Stages) -> tuple[Rgb, Alpha]:
+    """Return the subject's own colour and its opacity."""
     with stages.stage("foreground"):
-        rgb = estimate_foreground(photo.rgb, matting.alpha)
-        if own is None:
-            return rgb, matting.alpha
-        alpha = scale_alpha(matting.alpha, own)
-        rgb[alpha == 0] = 0
-    return rgb, alpha
+        rgb = estimate_foreground(photo.rgb, alpha)
+        if photo.alpha is None:
+            return rgb, alpha
+        scaled = scale_alpha(alpha, photo.alpha)
+        rgb[scaled == 0] = 0
+    return rgb, scaled
 
 
 def _render_effects(

@@ -4,7 +4,7 @@ One engine object serves every job of a process, from several threads at once.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from worker.arrays import Alpha, Rgb
 
@@ -41,4 +41,18 @@ class MattingModel(Protocol):
 
     def alpha(self, rgb: Rgb) -> Matting:
         """Return the subject's opacity in a photo of (H, W, 3) uint8, sRGB, upright."""
+        ...
+
+
+@runtime_checkable
+class Glancing(Protocol):
+    """What an engine may offer besides: it makes do with a small picture, which is decoded sooner."""
+
+    @property
+    def glimpse_side_px(self) -> int:
+        """How long both sides of the small picture have to be."""
+        ...
+
+    def alpha_of_glimpse(self, small: Rgb, height: int, width: int) -> Matting:
+        """Return the subject's opacity in a photo of this size, given the photo in small, sRGB, upright."""
         ...

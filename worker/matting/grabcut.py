@@ -38,14 +38,18 @@ class GrabCut:
     """
 
     name: str = "grabcut"
-    version: str = f"1 (OpenCV {cv2.__version__})"
+    version: str = f"2 (OpenCV {cv2.__version__})"
     checkpoint_sha256: str | None = None
+    glimpse_side_px: int = _SIDE_PX
 
     def alpha(self, rgb: Rgb) -> Matting:
         """Implement ``MattingModel``."""
-        height, width = rgb.shape[:2]
+        return self.alpha_of_glimpse(rgb, *rgb.shape[:2])
+
+    def alpha_of_glimpse(self, small: Rgb, height: int, width: int) -> Matting:
+        """Implement ``Glancing``."""
         size = _working_size(width, height)
-        small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        small = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         if small.std(axis=(0, 1)).max() < _FLAT:
             return Matting(alpha=np.zeros((height, width), np.uint8), has_subject=False)
         mask = _without_specks(_cut(_calm(small)))

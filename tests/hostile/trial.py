@@ -1,0 +1,72 @@
+"""Tries photos in a process of its own: what is said of each, how long it took, how much memory it held.
+
+Run as ``python -m tests.hostile.trial CORPUS FIRST STEP``.  It prints a JSON line before each photo and one
+after it, so that whoever reads knows which one the process died of.
+"""
+
+import ctypes
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.errors import ServiceError
+from shared.photo_gate import inspect_photo
+from tests.hostile.clean import every_clean_photo
+from tests.hostile.corpus import every_hostile_photo
+from worker.decode import decode
+
+CORPORA = {"hostile": every_hostile_photo, "clean": every_clean_photo}
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_libc = ctypes.CDLL(None)
+
+
+def tried(data: bytes) -> dict[str, object]:
+    """Return the verdict on a photo, by the gate as the API asks it and by the decoder behind it."""
+    _libc.malloc_trim(0)
+    _CLEAR.write_text("5")  # from here on the peak is counted
+    before_mb = _memory_mb("VmRSS")
+    wall, cpu = time.perf_counter(), time.process_time()
+    gate = _verdict(lambda: inspect_photo(io.BytesIO(data), len(data)))
+    decoded = gate if gate != "taken" else _verdict(lambda: decode(data))
+    return {
+        "gate": gate,
+        "verdict": "decoded" if decoded == "taken" else decoded,
+        "cpu_s": round(time.process_time() - cpu, 3),
+        "wall_s": round(time.perf_counter() - wall, 3),
+        "peak_mb": _memory_mb("VmHWM") - before_mb,
+    }
+
+
+def _verdict(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except ServiceError as error:
+        return error.slug
+    except BaseException as error:  # noqa: BLE001 - what must not happen, and has to be told if it does
+        return f"raised {error!r}"[:200]
+    return "taken"
+
+
+def _memory_mb(what: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(what))
+    return round(int(line.split()[1]) * 1024 / 1e6)
+
+
+def main(corpus: str, first: str, step: str) -> None:
+    for photo in CORPORA[corpus]()[int(first) :: int(step)]:
+        _tell({"trying": photo.name})
+        found = tried(photo.make())
+        _tell({"name": photo.name, "is_right": found["verdict"] in photo.verdicts, **found})
+
+
+def _tell(fact: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
