@@ -32,7 +32,8 @@ class Settings:
     store: Path  #: folder of the object store
     queue: Path  #: file of the embedded queue
     engine: str = "auto"
-    checkpoint: Path | None = None
+    checkpoint: Path | None = None  #: a file, or the folder to look in
+    device: str = "auto"
     secret_key: bytes = field(default=b"", repr=False)
     admin_key: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
@@ -112,6 +113,12 @@ def _engine(text: str) -> str:
     return text
 
 
+def _device(text: str) -> str:
+    if text not in {"auto", "cpu", "cuda"}:
+        raise ValueError("expected auto, cpu or cuda")
+    return text
+
+
 def _secret(text: str) -> bytes:
     if len(text) < 32:  # noqa: PLR2004 - the one place that knows; 128 bits in hex
         raise ValueError("expected at least 32 characters")
@@ -149,6 +156,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "queue": _path("sqlite"),
     "engine": _engine,
     "checkpoint": Path,
+    "device": _device,
     "secret_key": _secret,
     "admin_key": str,
     "cors_origins": _origins,
