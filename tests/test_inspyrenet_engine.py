@@ -91,7 +91,7 @@ def test_a_subject_is_decided_before_the_map_is_stretched(engine, bias: float) -
     shifted = replace(engine, network=_Shifted(network, bias))
     found = shifted.alpha(opened(photo("cat")))
     assert found.has_subject is (bias > 0)
-    assert found.alpha.max() == 255
+    assert found.alpha.max() > 200
 
 
 class _Shifted:
