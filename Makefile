@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo gallery test lint fast system bench bench-image-sizes bench-protocols up clean
+.PHONY: help setup demo gallery test lint fast system bench bench-images bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -42,6 +42,9 @@ system: setup
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-images: setup  ## measure each stage of a picture, beside the obvious way
+	$(BIN)/python -m bench --images
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes
