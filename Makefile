@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo gallery test lint fast system bench bench-images bench-image-sizes bench-protocols up clean
+REFERENCE := .venv-reference/.installed
+
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine bench bench-images bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -19,13 +21,21 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev -c constraints.txt
 	@touch $@
 
+reference: $(REFERENCE)  ## make .venv-reference, which has the published package
+
+$(REFERENCE): constraints.txt
+	test -x .venv-reference/bin/python || $(PYTHON) -m venv .venv-reference
+	.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check --group transparent-background -c constraints.txt
+	@touch $@
+
 demo: setup  ## run the whole system on the photographs, write demo-out/
 	./cutout demo
 
 gallery: setup  ## render every effect of every photograph for two prints, write gallery-out/
 	./cutout gallery
 
-test: lint fast system  ## everything that is checked
+test: lint fast system parity  ## everything that is checked
 
 lint: setup
 	$(BIN)/ruff format --check --quiet .
@@ -35,10 +45,16 @@ lint: setup
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
 fast: setup
-	$(BIN)/pytest -q -n 2 -m "not system"
+	$(BIN)/pytest -q -n 2 -m "not system and not parity"
 
 system: setup
 	$(BIN)/pytest -q -m system
+
+parity: setup reference
+	$(BIN)/pytest -q -m "parity and not exhaustive"
+
+test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
+	$(BIN)/pytest -q -m parity
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
@@ -56,4 +72,4 @@ up: setup  ## run the system in the foreground
 	./cutout up
 
 clean:  ## remove what was made here, data included
-	rm -rf .venv demo-out gallery-out .cutout .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-reference demo-out gallery-out .cutout .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("ops.show", "Show one job as its client sees it."),
     "cancel": ("ops.show", "Withdraw a job that has not settled."),
     "jobs": ("ops.show", "Count the open jobs (operators)."),
+    "model": ("ops.model", "Fetch, convert, look at and verify checkpoints."),
     "job": ("ops.story", "Tell what happened to one job (operators)."),
     "topology": ("ops.topology", "Make topics and subscriptions in Pub/Sub (operators)."),
 }

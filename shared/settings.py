@@ -41,7 +41,8 @@ class Settings:
     store: Path | Bucket  #: a path is the folder of the object store
     queue: Path | Project  #: a path is the file of the embedded queue
     engine: str = "auto"
-    checkpoint: Path | None = None
+    checkpoint: Path | None = None  #: a file, or the folder to look in
+    device: str = "auto"
     secret_key: bytes = field(default=b"", repr=False)
     admin_key: str | None = field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ()
@@ -131,6 +132,12 @@ def _engine(text: str) -> str:
     return text
 
 
+def _device(text: str) -> str:
+    if text not in {"auto", "cpu", "cuda"}:
+        raise ValueError("expected auto, cpu or cuda")
+    return text
+
+
 def _secret(text: str) -> bytes:
     if len(text) < 32:  # noqa: PLR2004 - the one place that knows; 128 bits in hex
         raise ValueError("expected at least 32 characters")
@@ -159,6 +166,7 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "engine": _engine,
     "checkpoint": Path,
+    "device": _device,
     "secret_key": _secret,
     "admin_key": str,
     "cors_origins": _origins,

@@ -51,7 +51,9 @@ class System:
     def __enter__(self) -> Self:
         command = [str(ROOT / "cutout"), "up", "--port", "0", "--data", str(self.data), *self._options]
         # An inherited PYTEST_CURRENT_TEST would name the folder in processes that are not ours.
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | self._environ  # noqa: TID251
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}  # noqa: TID251
+        # A checkpoint that lies on this machine, or could be fetched, would make another engine of "auto".
+        environ |= {"CUTOUT_CHECKPOINT": str(self.data / "models")} | self._environ
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=ROOT
         )

@@ -20,7 +20,8 @@ def settings(kind: type[Settings], engine: str) -> Settings:
 
 def test_in_the_cloud_nobody_serves_grabcut_by_chance() -> None:
     with pytest.raises(
-        SettingsError, match="CUTOUT_ENGINE: auto is for one machine only; expected one of: grabcut"
+        SettingsError,
+        match=r"CUTOUT_ENGINE: auto is for one machine only; expected one of: inspyrenet-base, .*grabcut",
     ):
         require_choice(settings(CloudSettings, "auto"))
 

@@ -1,13 +1,21 @@
-"""Build the engine that the settings ask for, and warm it with a real photo."""
+"""Build the engine that the settings ask for, and warm it with a real photo.
+
+Networks are imported only when one is asked for.  A checkpoint that cannot be used, or a device that is not
+there, ends the worker: it never serves on something else (field report 33).
+"""
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 from shared.catalogue import EFFECTS
+from shared.checkpoints import CHECKPOINTS, MODELS, CheckpointError
 from shared.engines import ENGINES
+from shared.fetching import fetch
 from shared.recipes import EffectRequest, Recipe
 from shared.settings import Settings, SettingsError
 from worker.matting import MattingModel
+from worker.matting.digests import Digests
 from worker.matting.grabcut import GrabCut
 from worker.pipeline import Artifact, render
 
@@ -15,6 +23,11 @@ log = logging.getLogger(__name__)
 
 #: A real photo: a made-up one of a few pixels would not run what jobs run (field report 4).
 _WARMUP_PHOTO = Path(__file__).with_name("warmup.jpg")
+
+#: How long ``auto`` waits for a checkpoint to be fetched.
+_FETCH_S = 20.0
+#: What ``auto`` tries, in this order: on a CPU the large network takes ten times as long.
+_AUTO = ("inspyrenet-fast", "inspyrenet-base")
 
 
 def require_choice(settings: Settings) -> None:
@@ -32,11 +45,61 @@ def require_choice(settings: Settings) -> None:
 
 
 def build_engine(settings: Settings) -> MattingModel:
-    """Return the engine of the settings; ``auto`` takes GrabCut, loudly, while there is no better one."""
-    engine = GrabCut()
+    """Return the engine of the settings."""
+    if settings.engine == "grabcut":
+        return GrabCut()
     if settings.engine == "auto":
-        log.warning("engine.fallback", extra={"engine": engine.name, "reason": "no checkpoint was found"})
-    return engine
+        return _whatever_there_is(settings)
+    if settings.engine == "transparent-background":
+        return _load_package(settings)
+    return _load_inspyrenet(settings.engine, _checkpoint(settings, settings.engine), settings.device)
+
+
+def _whatever_there_is(settings: Settings) -> MattingModel:
+    """Return InSPyReNet if its checkpoint is here or soon can be, else GrabCut, loudly."""
+    try:
+        engine, file = _found_or_fetched(settings)
+    except CheckpointError as error:
+        log.warning("engine.fallback", extra={"engine": GrabCut().name, "reason": str(error)})
+        return GrabCut()
+    return _load_inspyrenet(engine, file, settings.device)
+
+
+def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
+    if find_spec("torch") is None:
+        raise CheckpointError(
+            "torch is not installed; `pip install --group torch -c constraints.txt` does it"
+        )
+    folder = settings.checkpoint or MODELS
+    for engine in _AUTO:
+        if file := CHECKPOINTS[engine].find(folder):
+            return engine, file
+    if settings.checkpoint:
+        raise CheckpointError(f"no checkpoint lies in the folder {folder}")
+    file = fetch(CHECKPOINTS[_AUTO[0]], folder, lambda _have, _total: None, within_s=_FETCH_S)
+    return _AUTO[0], file
+
+
+def _checkpoint(settings: Settings, engine: str) -> Path:
+    """Return the file that the settings name, or this machine's."""
+    given = settings.checkpoint or MODELS
+    if given.is_dir():
+        return CHECKPOINTS[engine].find(given) or given / CHECKPOINTS[engine].file
+    return given
+
+
+def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
+    digests = Digests.begin(file)  # reads the file while torch is imported
+    from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415 - imports torch
+
+    return load_inspyrenet(engine, digests, device)
+
+
+def _load_package(settings: Settings) -> MattingModel:
+    digests = Digests.begin(_checkpoint(settings, "inspyrenet-base"))
+    from worker.matting.transparent_background import load_package  # noqa: PLC0415 - imports torch
+
+    return load_package(digests, settings.device)
 
 
 def warm(model: MattingModel) -> None:

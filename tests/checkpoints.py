@@ -1,0 +1,47 @@
+"""Random checkpoints for tests, made once by the package's own interpreter and kept in ``.cutout``."""
+
+import fcntl
+import hashlib
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.pictures import opened, photo
+from worker.matting.package_process import ROOT, package_python
+
+PHOTOS = ("astronaut", "cat", "coffee", "raccoon", "raccoon-12mp")
+FOLDER = ROOT / ".cutout" / "checkpoints"
+GENERATOR = ROOT / "bench" / "random_checkpoint.py"
+
+
+def random_checkpoint(seed: int, side_px: int) -> Path:
+    """Return a checkpoint of random numbers; made anew when the generator changes."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    recipe = hashlib.sha256(GENERATOR.read_bytes()).hexdigest()[:8]
+    file = FOLDER / f"random-{recipe}-{seed}-{side_px}.pth"
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            half_made = file.with_suffix(".part")
+            command = [str(package_python()), "-m", "bench.random_checkpoint"]
+            subprocess.run(
+                [*command, str(seed), str(side_px), str(half_made)], cwd=ROOT, check=True, capture_output=True
+            )
+            half_made.rename(file)
+    return file
+
+
+def vouched_for(file: Path) -> Path:
+    """Return a file, with its digest beside it as an operator would write it."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    file.with_name(f"{file.name}.sha256").write_text(f"{digest}  {file.name}\n")
+    return file
+
+
+def squares(side_px: int, names=PHOTOS) -> np.ndarray:
+    """Return photographs at the network's size; (N, side, side, 3)."""
+    found = [Image.fromarray(opened(photo(name))) for name in names]
+    return np.stack([np.asarray(f.convert("RGB").resize((side_px,) * 2, Image.BILINEAR)) for f in found])

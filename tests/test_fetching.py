@@ -1,0 +1,98 @@
+"""A checkpoint is fetched whole or not at all, goes on where it was broken off, and never hangs."""
+
+import hashlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from shared.checkpoints import Checkpoint, CheckpointError
+from shared.fetching import TooSlowError, fetch
+
+DATA = bytes(range(256)) * 20_000
+
+
+class Release(BaseHTTPRequestHandler):
+    """Serves DATA; breaks off after as many bytes as the server says."""
+
+    def do_GET(self) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.server.starts.append(start)
+        if start >= len(DATA):
+            self.send_error(416)
+            return
+        self.send_response(206 if start and self.server.resumes else 200)
+        rest = DATA[start:] if self.server.resumes else DATA
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: self.server.gives])
+
+    def log_message(self, *_arguments) -> None: ...
+
+
+@pytest.fixture
+def release():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Release)
+    server.starts, server.gives, server.resumes = [], None, True
+    server.url = f"http://127.0.0.1:{server.server_port}/ckpt"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def checkpoint(data: bytes = DATA) -> Checkpoint:
+    return Checkpoint(engine="e", side_px=1, file="ckpt.pth", md5=hashlib.md5(data).hexdigest())
+
+
+def quiet(_have: int, _total: int | None) -> None: ...
+
+
+def test_progress_is_told_and_the_file_is_there_once_its_digest_is_right(release, tmp_path) -> None:
+    seen = []
+    file = fetch(checkpoint(), tmp_path / "models", lambda *told: seen.append(told), url=release.url)
+    assert file.read_bytes() == DATA
+    assert seen[-1] == (len(DATA), len(DATA))
+    assert fetch(checkpoint(), tmp_path / "models", quiet, url=release.url) == file
+    assert release.starts == [0], "a file that is there is not fetched again"
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_what_was_broken_off_goes_on_where_it_ended_if_the_server_can(release, tmp_path, resumes) -> None:
+    release.gives, release.resumes = 1_500_000, resumes
+    with pytest.raises(CheckpointError, match="1,500,000 of 5,120,000 bytes"):
+        fetch(checkpoint(), tmp_path, quiet, url=release.url)
+    assert not (tmp_path / "ckpt.pth").exists()
+    release.gives = None
+    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).read_bytes() == DATA
+    assert release.starts == [0, 1_500_000]
+
+
+def test_what_came_whole_before_the_digest_was_read_is_not_fetched_again(release, tmp_path) -> None:
+    (tmp_path / "ckpt.part").write_bytes(DATA)
+    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).read_bytes() == DATA
+
+
+def test_something_else_is_deleted(release, tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="it was deleted"):
+        fetch(checkpoint(b"other"), tmp_path, quiet, url=release.url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_network_it_gives_up_within_5_s_and_says_where_the_file_belongs(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with pytest.raises(CheckpointError, match=f"put the file to {tmp_path}/ckpt.pth yourself"):
+            fetch(checkpoint(), tmp_path, quiet, url=f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+        assert time.monotonic() - began < 6
+
+
+def test_what_takes_too_long_is_left_for_the_next_time(release, tmp_path) -> None:
+    with pytest.raises(TooSlowError, match="bytes so far"):
+        fetch(checkpoint(), tmp_path, quiet, within_s=0, url=release.url)
+    assert fetch(checkpoint(), tmp_path, quiet, within_s=60, url=release.url).read_bytes() == DATA
+    assert release.starts == [0, 1 << 20]

@@ -1,0 +1,184 @@
+"""The engine answers every photo that the gate takes, in the same way from either kind of file."""
+
+import logging
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from shared.checkpoints import CheckpointError
+from shared.errors import InternalError, NoSubjectError, OutOfMemoryError
+from shared.recipes import Recipe
+from tests.checkpoints import random_checkpoint, vouched_for
+from tests.pictures import opened, photo
+from worker.matting.convert import convert
+from worker.matting.digests import Digests
+from worker.matting.inspyrenet_engine import InspyrenetEngine, load_inspyrenet
+from worker.matting.package_process import ROOT, package_python
+from worker.pipeline import render
+
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
+
+ENGINE, SIDE_PX = "inspyrenet-fast", 384
+
+
+def load(file: Path) -> InspyrenetEngine:
+    return load_inspyrenet(ENGINE, Digests.begin(file), "cpu")
+
+
+@pytest.fixture(scope="module")
+def published() -> Path:
+    return vouched_for(random_checkpoint(0, SIDE_PX))
+
+
+@pytest.fixture(scope="module")
+def converted(published: Path, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("models") / "inspyrenet-fast.safetensors"
+    convert(ENGINE, published, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def engine(converted: Path) -> InspyrenetEngine:
+    return load(converted)
+
+
+def test_both_kinds_of_file_give_the_same_bytes_under_the_same_digest(engine, published: Path) -> None:
+    rgb = opened(photo("cat"))
+    from_published = load(published)
+    assert from_published.checkpoint_sha256 == engine.checkpoint_sha256
+    assert np.array_equal(from_published.alpha(rgb).alpha, engine.alpha(rgb).alpha)
+
+
+def test_the_opacity_at_the_photos_size_is_what_the_wrapped_package_gives(
+    engine, published: Path, tmp_path: Path
+) -> None:
+    """The engine transparent-background, under the interpreter that has the package."""
+    script = f"""
+import numpy as np, sys
+from pathlib import Path
+from PIL import Image
+from worker.matting.transparent_background import TransparentBackground, network
+model = TransparentBackground(network=network(Path(sys.argv[1]), {SIDE_PX}, "cpu"), side_px={SIDE_PX},
+                              device="cpu", checkpoint_sha256=None)
+found = model.alpha(np.asarray(Image.open(sys.argv[2])))
+assert found.has_subject
+np.save(sys.argv[3], found.alpha)
+"""
+    theirs, file = tmp_path / "alpha.npy", ROOT / "tests" / "photos" / "coffee.jpg"
+    command = [str(package_python()), "-c", script, str(published), str(file), str(theirs)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = engine.alpha(opened(photo("coffee"))).alpha
+    assert np.abs(found.astype(int) - np.load(theirs)).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 5000), (6000, 10_000)])
+def test_every_size_that_the_gate_takes_is_answered_at_its_size(engine, shape) -> None:
+    rgb = cv2.resize(opened(photo("cat")), shape[::-1])
+    found = engine.alpha(rgb)
+    assert (found.alpha.shape, found.alpha.dtype) == (shape, np.uint8)
+    assert found.alpha.std() > 30
+
+
+@pytest.mark.parametrize("bias", [-12.0, 12.0])
+def test_a_subject_is_decided_before_the_map_is_stretched(engine, bias: float) -> None:
+    """Stretching makes the likeliest pixel of an empty sheet as opaque as a cat."""
+    network = engine.network
+    shifted = replace(engine, network=_Shifted(network, bias))
+    found = shifted.alpha(opened(photo("cat")))
+    assert found.has_subject is (bias > 0)
+    assert found.alpha.max() > 200
+
+
+class _Shifted:
+    """A network that is sure everywhere that there is a subject, or none."""
+
+    def __init__(self, network, bias: float) -> None:
+        self.network, self.bias, self.side_px = network, bias, network.side_px
+
+    def __call__(self, rgb):
+        return self.network(rgb) / 4 + self.bias
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_sheet_of_one_colour_is_answered(engine, level: int) -> None:
+    """Whether it shows a subject is for real weights to say; it must not divide by nothing."""
+    found = engine.alpha(np.full((90, 120, 3), level, np.uint8))
+    assert found.alpha.shape == (90, 120)
+
+
+def test_a_photo_without_a_subject_fails_with_its_slug(engine) -> None:
+    blind = replace(engine, network=_Shifted(engine.network, -12.0))
+    with pytest.raises(NoSubjectError):
+        render(photo("cat"), Recipe(), blind, checkpoint=lambda _: None, keep=lambda _: None)
+
+
+class _Broken:
+    """A network that gives what it is told to, or raises it."""
+
+    side_px = SIDE_PX
+
+    def __init__(self, *answers) -> None:
+        self.answers = list(answers)
+
+    def __call__(self, _rgb):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_numbers_that_are_none_are_a_bug_and_not_a_picture(engine) -> None:
+    broken = replace(engine, network=_Broken(torch.full((1, SIDE_PX, SIDE_PX), torch.nan)))
+    with pytest.raises(InternalError, match="numbers that are none"):
+        broken.alpha(opened(photo("cat")))
+
+
+def test_a_device_that_is_out_of_memory_is_tried_once_more_and_stays_usable(engine) -> None:
+    full, map_ = torch.OutOfMemoryError("CUDA out of memory"), torch.rand(1, SIDE_PX, SIDE_PX)
+    rgb = opened(photo("cat"))
+    recovering = replace(engine, network=_Broken(full, map_))
+    assert recovering.alpha(rgb).has_subject
+    hopeless = replace(engine, network=_Broken(full, full, map_))
+    with pytest.raises(OutOfMemoryError):
+        hopeless.alpha(rgb)
+    assert hopeless.alpha(rgb).has_subject
+
+
+def test_a_batch_gives_what_its_photos_give_alone(engine) -> None:
+    photos = torch.from_numpy(
+        np.stack([cv2.resize(opened(photo(n)), (SIDE_PX, SIDE_PX)) for n in ("cat", "coffee", "raccoon")])
+    )
+    together = engine.network(photos).sigmoid()
+    alone = torch.cat([engine.network(p[None]) for p in photos]).sigmoid()
+    assert (together - alone).abs().max() <= 1 / 255
+
+
+def test_the_same_photo_gives_the_same_bytes(engine) -> None:
+    rgb = opened(photo("raccoon"))
+    assert np.array_equal(engine.alpha(rgb).alpha, engine.alpha(rgb).alpha)
+
+
+def test_one_changed_byte_of_367_mb_is_noticed(published: Path, tmp_path: Path) -> None:
+    copy = tmp_path / published.name
+    copy.write_bytes(published.read_bytes())
+    own = published.with_name(f"{published.name}.sha256")
+    copy.with_name(own.name).write_text(own.read_text())
+    with copy.open("r+b") as file:
+        file.seek(200_000_000)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(CheckpointError, match="is not what stands there"):
+        load(copy)
+
+
+def test_it_says_which_precision_it_runs_in(converted: Path, caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        assert "float32" in load(converted).version
+    [record] = [r for r in caplog.records if r.message == "engine.precision"]
+    assert (record.device, record.precision) == ("cpu", "float32")

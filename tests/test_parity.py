@@ -1,0 +1,95 @@
+"""Our InSPyReNet says what the published package says, on weights whose every number is random.
+
+The package runs beside ours in a process of its own.  ``make test-engine`` runs the whole set.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from tests.checkpoints import PHOTOS, random_checkpoint, squares
+from worker.matting.folding import fold
+from worker.matting.inspyrenet import build_inspyrenet
+from worker.matting.layers import OneDnnLayers, TorchLayers
+from worker.matting.package_process import Package
+from worker.matting.saliency import stretched
+
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
+
+MAX_DIFFERENCE = 2e-4
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checkpoint, photos at its size, and what the package finds in them."""
+
+    side_px: int
+    published: dict[str, torch.Tensor]
+    photos: np.ndarray
+    maps: np.ndarray
+    maps_bfloat16: np.ndarray | None
+
+
+def case(seed: int, side_px: int, names=PHOTOS, *, bfloat16: bool = True) -> Case:
+    file, photos = random_checkpoint(seed, side_px), squares(side_px, names)
+    with Package() as package:
+        package.load(file, side_px)
+        maps, _ = package.saliency(photos)
+        maps_bfloat16 = package.saliency(photos, bfloat16=True)[0] if bfloat16 else None
+    return Case(side_px, torch.load(file, weights_only=True, mmap=True), photos, maps, maps_bfloat16)
+
+
+def ours(case: Case, layers) -> np.ndarray:
+    network = build_inspyrenet(fold(case.published), layers, case.side_px)
+    photos = torch.from_numpy(case.photos)
+    return torch.cat([stretched(network(photo[None])) for photo in photos]).numpy()
+
+
+def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
+    assert (expected.std((1, 2)) > 0.15).all(), "a map without spread proves nothing"
+    assert np.abs(found - expected).max((1, 2)).tolist() == pytest.approx(
+        [0] * len(found), abs=MAX_DIFFERENCE
+    )
+
+
+@pytest.fixture(scope="module")
+def small() -> Case:
+    return case(seed=0, side_px=384)
+
+
+def test_a_random_checkpoint_has_the_published_shape_and_nothing_in_it_is_trivial(small: Case) -> None:
+    assert len(small.published) == 1625
+    assert sum(tensor.numel() for tensor in small.published.values()) == 91_238_006
+    constant = [n for n, t in small.published.items() if t.numel() > 8 and t.float().std() == 0]
+    assert constant == []
+    assert [n for n, t in small.published.items() if n.endswith("gamma") and abs(t.item()) < 0.05] == []
+
+
+@pytest.mark.parametrize(
+    "layers", [OneDnnLayers(torch.float32), TorchLayers(torch.float32, torch.device("cpu"))]
+)
+def test_at_384_in_float32_every_map_is_the_packages(small: Case, layers) -> None:
+    assert_same(ours(small, layers), small.maps)
+
+
+def test_at_384_bfloat16_is_no_farther_off_than_the_packages_own(small: Case) -> None:
+    theirs = np.abs(small.maps_bfloat16 - small.maps).mean()
+    found = np.abs(ours(small, OneDnnLayers(torch.bfloat16)) - small.maps).mean()
+    assert found <= theirs
+
+
+def test_at_1024_in_float32_the_map_is_the_packages() -> None:
+    large = case(seed=0, side_px=1024, names=["coffee"], bfloat16=False)
+    assert_same(ours(large, OneDnnLayers(torch.float32)), large.maps)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("side_px", [384, 1024])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_seed_size_and_photo_in_both_precisions(seed: int, side_px: int) -> None:
+    whole = case(seed, side_px)
+    assert_same(ours(whole, OneDnnLayers(torch.float32)), whole.maps)
+    theirs = np.abs(whole.maps_bfloat16 - whole.maps).mean()
+    assert np.abs(ours(whole, OneDnnLayers(torch.bfloat16)) - whole.maps).mean() <= theirs

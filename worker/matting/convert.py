@@ -1,0 +1,36 @@
+"""Convert a published checkpoint into a file of our own, which loads in a tenth of the time.
+
+    python -m worker.matting.convert ENGINE CHECKPOINT FILE [PRECISION]
+
+One JSON line says what was written; what is wrong is said in a sentence, with exit status 1.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from shared.checkpoints import CheckpointError
+from worker.matting.digests import Digests
+from worker.matting.weights import read_weights, write_converted
+
+
+def convert(engine: str, source: Path, target: Path, precision: str = "float32") -> None:
+    """Fold a checkpoint and write it."""
+    weights = read_weights(Digests.begin(source), engine)
+    write_converted(weights, engine, getattr(torch, precision), target)
+    facts = {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "sha256": weights.sha256,
+        "precision": precision,
+    }
+    print(json.dumps(facts))  # noqa: T201 - the caller's answer
+
+
+if __name__ == "__main__":
+    try:
+        convert(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:5])
+    except CheckpointError as error:
+        sys.exit(str(error))

@@ -1,0 +1,322 @@
+"""InSPyReNet in one file: saliency built up over an image pyramid, each level adding what the last lacks.
+
+Inference only.  The map of every photo is stretched by itself, never over a batch.
+
+References
+----------
+Kim et al., "Revisiting Image Pyramid Structure for High Resolution Salient Object Detection", ACCV 2022.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.matting.layers import Layer, Layers
+from worker.matting.swin import Swin, build_swin
+
+DEPTH = 64  #: channels of the decoder
+_QUERIES = DEPTH // 8
+
+#: Of the photos that the backbone was trained on; RGB in [0, 255].
+_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+_GAUSSIAN_SIDE, _GAUSSIAN_SIGMA = 7, 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxialPair:
+    """Two attentions among the columns of a map, added to the map.
+
+    The paper attends along height and along width.  The published network reads its maps, which are square,
+    so that both attend along width, with height and channels as features; so does this.
+    """
+
+    asked: Layer  #: queries and keys of both
+    value: Layer  #: values of both, weighed and added up
+
+    def __call__(self, x: Tensor) -> Tensor:  # (B, 64, H, W)
+        batch, channels, height, width = x.shape
+        tokens = x.permute(0, 2, 3, 1)  # (B, H, W, 64)
+        asked = self.asked(tokens).view(batch, height, width, 4, _QUERIES)
+        query, key = (
+            asked.permute(3, 0, 2, 1, 4).reshape(2, 2, batch, width, -1).unbind(1)
+        )  # (2, B, W, H * 8)
+        attention = (query @ key.transpose(-1, -2)).softmax(-1)  # (2, B, W, W)
+        seen = torch.matmul(attention[:, :, None], tokens)  # (2, B, H, W, 64)
+        both = seen.permute(1, 2, 3, 0, 4).reshape(batch, height, width, 2 * channels)
+        return self.value(both, plus=tokens).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A branch of parallel axial attention: a wide cross, attention, a dilated square."""
+
+    conv0: Layer
+    conv1: Layer
+    conv2: Layer
+    pair: AxialPair
+    conv3: Layer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.conv3(self.pair(self.conv2(self.conv1(self.conv0(x)))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """PAA-e: brings one scale of the backbone to 64 channels."""
+
+    branch0: Layer
+    branches: tuple[Branch, ...]
+    conv_cat: Layer
+    conv_res: Layer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        parts = [self.branch0(x), *(branch(x) for branch in self.branches)]
+        return self.conv_cat(torch.cat(parts, 1), plus=self.conv_res(x))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoder:
+    """PAA-d: the first, smallest saliency map, from the three deepest scales."""
+
+    conv1: Layer
+    pair: AxialPair
+    convs: tuple[Layer, ...]
+    out: Layer
+
+    def __call__(self, scales: list[Tensor]) -> tuple[Tensor, Tensor]:
+        size = scales[0].shape[2:]
+        larger = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in scales[:0:-1]]
+        x = self.pair(self.conv1(torch.cat([*larger, scales[0]], 1)))
+        for conv in self.convs:
+            x = conv(x)
+        return x, self.out(x).float()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sica:
+    """Scale-invariant context attention: the Laplacian of the next level of the pyramid.
+
+    Every pixel attends to three or five contexts: what foreground, background and the uncertain look like.
+    """
+
+    query: tuple[Layer, Layer]
+    key: tuple[Layer, Layer]
+    value: tuple[Layer, Layer]
+    out1: tuple[Tensor, Tensor]  #: kernel and bias
+    out2_x: Layer
+    out2_context: Layer
+    out3: Layer
+    out4: Layer
+    threshold: Tensor
+    laplacian_threshold: Tensor  #: unused where there is no Laplacian from above
+
+    def __call__(self, x: Tensor, saliency: Tensor, laplacian: Tensor | None) -> tuple[Tensor, Tensor]:
+        contexts = self._contexts(x, self._certainty(saliency, laplacian, x.shape[2:]))  # (B, 3 or 5, C)
+        likeness = self._likeness(x, contexts)
+        seen = self._seen(likeness, contexts)
+        x = self.out3(self.out2_context(seen, plus=self.out2_x(x)))
+        return x, self.out4(x).float()
+
+    def _certainty(self, saliency: Tensor, laplacian: Tensor | None, size: torch.Size) -> Tensor:
+        """Return how much each pixel is of each context; (B, 3 or 5, H, W) float32."""
+        above = _enlarge(saliency, size).sigmoid() - self.threshold
+        parts = [above.clamp(0, 1), (-above).clamp(0, 1), self.threshold - above.abs()]
+        if laplacian is not None:
+            above = _enlarge(laplacian, size).sigmoid() - self.laplacian_threshold
+            parts += [above.clamp(0, 1), (-above).clamp(0, 1)]
+        return torch.cat(parts, 1)
+
+    def _contexts(self, x: Tensor, certainty: Tensor) -> Tensor:
+        """Add up features by certainty; (B, 3 or 5, C) float32.
+
+        The published network reads the memory of (C, H, W) as if it were (H * W, C), and was trained so.
+        """
+        features = x.float().contiguous().view(len(x), -1, x.shape[1])
+        return torch.bmm(certainty.flatten(2), features)
+
+    def _likeness(self, x: Tensor, contexts: Tensor) -> Tensor:
+        """Return how much each pixel attends to each context; (B, 3 or 5, H, W)."""
+        batch, _, height, width = x.shape
+        key = _mapped(self.key, contexts, x.dtype)  # (B, 3 or 5, 64)
+        query = self.query[1](self.query[0](x)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, 64)
+        likeness = (query @ key.transpose(1, 2)).float() * DEPTH**-0.5
+        return likeness.softmax(-1).to(x.dtype).transpose(1, 2).view(batch, -1, height, width)
+
+    def _seen(self, likeness: Tensor, contexts: Tensor) -> Tensor:
+        """Return the first convolution of what each pixel attends to.
+
+        What pixels attend to has as many dimensions as there are contexts, not 64: the kernel is multiplied
+        by the values first, and convolves the likeness.
+        """
+        kernel, bias = self.out1
+        values = _mapped(self.value, contexts, likeness.dtype).float()  # (B, 3 or 5, 64)
+        kernels = torch.einsum("ocyx,bkc->bokyx", kernel, values).to(likeness.dtype)  # (B, 64, 3 or 5, 3, 3)
+        seen = [F.conv2d(m[None], k, bias, padding=1) for m, k in zip(likeness, kernels, strict=True)]
+        return F.relu_(torch.cat(seen) if len(seen) > 1 else seen[0])
+
+
+def _mapped(layers: tuple[Layer, Layer], contexts: Tensor, dtype: torch.dtype) -> Tensor:
+    return layers[1](layers[0](contexts.to(dtype)))
+
+
+def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InSPyReNet:
+    """The network for square photos of one side."""
+
+    side_px: int
+    layers: Layers
+    backbone: Swin
+    encoders: tuple[Encoder, ...]
+    decoder: Decoder
+    sica2: Sica
+    sica1: Sica
+    sica0: Sica
+    gaussian: Tensor  #: (1, 1, 7, 7)
+
+    @torch.inference_mode()
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """Return the logits of saliency, not yet stretched, of photos.
+
+        Parameters
+        ----------
+        rgb
+            (B, side, side, 3) uint8 on any device.
+
+        Returns
+        -------
+        Tensor
+            (B, side, side) float32 on the network's device.
+        """
+        x1, x2, x3, x4, x5 = self.backbone(self._normalised(rgb))
+        x1, x2 = self.encoders[0](x1), self.encoders[1](x2)
+        x3, x4, x5 = self.encoders[2](x3), self.encoders[3](x4), self.encoders[4](x5)
+        f3, d3 = self.decoder([x3, x4, x5])
+
+        f3 = _enlarge(f3, x2.shape[2:])
+        f2, p2 = self.sica2(torch.cat([x2, f3], 1), d3, None)
+        d2 = self._expanded(d3) + p2
+
+        half = torch.Size([self.side_px // 2] * 2)
+        f1, p1 = self.sica1(torch.cat([_enlarge(x1, half), _enlarge(f2, half)], 1), d2, p2)
+        d1 = self._expanded(d2) + p1
+
+        _, p0 = self.sica0(_enlarge(f1, torch.Size([self.side_px] * 2)), d1, p1)
+        d0 = self._expanded(d1) + p0
+        return d0[:, 0]
+
+    def _normalised(self, rgb: Tensor) -> Tensor:  # (B, S, S, 3) uint8 -> (B, 3, S, S)
+        device = self.layers.device
+        image = rgb.to(device).float()
+        image = (image - torch.tensor(_MEAN, device=device)) / torch.tensor(_DEVIATION, device=device)
+        return image.to(self.layers.dtype).permute(0, 3, 1, 2)
+
+    def _expanded(self, x: Tensor) -> Tensor:
+        """Expand a level of the pyramid to twice its side: zeros in between, then a Gaussian.
+
+        References
+        ----------
+        Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", IEEE Trans. Comm. 1983.
+        """
+        batch, _, height, width = x.shape
+        spread = x.new_zeros(batch, 1, 2 * height, 2 * width)
+        spread[:, :, ::2, ::2] = x
+        reach = _GAUSSIAN_SIDE // 2
+        return F.conv2d(F.pad(spread, [reach] * 4, mode="reflect"), 4 * self.gaussian)
+
+
+def build_inspyrenet(weights: Mapping[str, Tensor], layers: Layers, side_px: int) -> InSPyReNet:
+    """Prepare the network; weights as ``folding.fold`` gives them."""
+    backbone = {k.removeprefix("backbone."): v for k, v in weights.items() if k.startswith("backbone.")}
+    make = _Maker(weights, layers)
+    return InSPyReNet(
+        side_px=side_px,
+        layers=layers,
+        backbone=build_swin(backbone, layers, side_px),
+        encoders=tuple(make.encoder(f"context{i}") for i in range(1, 6)),
+        decoder=make.decoder("decoder"),
+        sica2=make.sica("attention2"),
+        sica1=make.sica("attention1"),
+        sica0=make.sica("attention0"),
+        gaussian=_gaussian().to(layers.device),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Prepares the parts by their published names."""
+
+    weights: Mapping[str, Tensor]
+    layers: Layers
+
+    def conv(self, name: str, activation: str = "none", dilation: int = 1) -> Layer:
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return self.layers.conv(weight, bias, activation, dilation=dilation)
+
+    def linear(self, name: str, activation: str = "none") -> Layer:
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return self.layers.linear(weight.flatten(1), bias, activation)
+
+    def pair(self, name: str) -> AxialPair:
+        return AxialPair(asked=self.linear(f"{name}.asked"), value=self.linear(f"{name}.value"))
+
+    def encoder(self, name: str) -> Encoder:
+        return Encoder(
+            branch0=self.conv(f"{name}.branch0"),
+            branches=tuple(self.branch(f"{name}.branch{i}", reach=2 * i + 1) for i in (1, 2, 3)),
+            conv_cat=self.conv(f"{name}.conv_cat", "relu"),
+            conv_res=self.conv(f"{name}.conv_res"),
+        )
+
+    def branch(self, name: str, reach: int) -> Branch:
+        return Branch(
+            conv0=self.conv(f"{name}.conv0"),
+            conv1=self.conv(f"{name}.conv1"),
+            conv2=self.conv(f"{name}.conv2"),
+            pair=self.pair(name),
+            conv3=self.conv(f"{name}.conv3", dilation=reach),
+        )
+
+    def decoder(self, name: str) -> Decoder:
+        return Decoder(
+            conv1=self.conv(f"{name}.conv1"),
+            pair=self.pair(name),
+            convs=tuple(self.conv(f"{name}.conv{i}") for i in (2, 3, 4)),
+            out=self.conv(f"{name}.conv5"),
+        )
+
+    def sica(self, name: str) -> Sica:
+        out2, bias2 = self.weights[f"{name}.conv_out2.weight"], self.weights[f"{name}.conv_out2.bias"]
+        features = out2.shape[1] - DEPTH
+        device, dtype = self.layers.device, self.layers.dtype
+        kernel, bias = self.weights[f"{name}.conv_out1.weight"], self.weights[f"{name}.conv_out1.bias"]
+        threshold = self.weights[f"{name}.threshold"].to(device, torch.float32)
+        laplacian = self.weights.get(f"{name}.lthreshold", threshold).to(device, torch.float32)
+        return Sica(
+            query=(self.conv(f"{name}.conv_query.0", "relu"), self.conv(f"{name}.conv_query.1", "relu")),
+            key=(self.linear(f"{name}.conv_key.0", "relu"), self.linear(f"{name}.conv_key.1", "relu")),
+            value=(self.linear(f"{name}.conv_value.0", "relu"), self.linear(f"{name}.conv_value.1", "relu")),
+            out1=(kernel.to(device, torch.float32), bias.to(device, dtype)),
+            out2_x=self.layers.conv(out2[:, :features], None),
+            out2_context=self.layers.conv(out2[:, features:], bias2, "relu"),
+            out3=self.conv(f"{name}.conv_out3", "relu"),
+            out4=self.conv(f"{name}.conv_out4"),
+            threshold=threshold,
+            laplacian_threshold=laplacian,
+        )
+
+
+def _gaussian() -> Tensor:
+    """Return the kernel of the pyramid; (1, 1, 7, 7), adds up to 1."""
+    distance = torch.arange(_GAUSSIAN_SIDE, dtype=torch.float64) - _GAUSSIAN_SIDE // 2
+    row = torch.exp(-(distance**2) / (2 * _GAUSSIAN_SIGMA**2))
+    row /= row.sum()
+    return (row[:, None] * row[None, :]).float()[None, None]

@@ -1,0 +1,91 @@
+"""InSPyReNet behind the port: one photo in, its opacity out, one network for every job of the process."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from shared.checkpoints import CHECKPOINTS
+from shared.errors import InternalError, OutOfMemoryError
+from worker.arrays import Alpha, Rgb
+from worker.matting import Matting
+from worker.matting.devices import choose_device, choose_precision, layers_for, name_of
+from worker.matting.digests import Digests
+from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
+from worker.matting.saliency import enlarged, shows_subject, square, stretched
+from worker.matting.weights import read_weights
+
+log = logging.getLogger(__name__)
+
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspyrenetEngine:
+    """Runs the network in one thread, whoever asks: the device has one queue."""
+
+    name: str
+    version: str
+    checkpoint_sha256: str
+    network: InSPyReNet
+    device_queue: ThreadPoolExecutor
+
+    def alpha(self, rgb: Rgb) -> Matting:
+        """Implement ``MattingModel``."""
+        small = square(rgb, self.network.side_px)
+        seen = partial(self._see, small, *rgb.shape[:2])
+        return self.device_queue.submit(_once_more_without_memory, seen).result()
+
+    @torch.inference_mode()
+    def _see(self, small: Tensor, height: int, width: int) -> Matting:
+        logits = self.network(small)
+        _require_finite(logits)
+        alpha: Alpha = enlarged(stretched(logits)[0], height, width).cpu().numpy()
+        return Matting(alpha=alpha, has_subject=bool(shows_subject(logits)[0]))
+
+
+def _require_finite(logits: Tensor) -> None:
+    if not logits.isfinite().all():
+        raise InternalError(
+            "The network gave numbers that are none; its weights or its precision are at fault."
+        )
+
+
+def _once_more_without_memory(see: Callable[[], Matting]) -> Matting:
+    """Try again once with whatever the device's allocator holds back; then the delivery is refused."""
+    try:
+        return see()
+    except torch.OutOfMemoryError:
+        log.warning("engine.out_of_memory")
+        torch.cuda.empty_cache()
+    try:
+        return see()
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise OutOfMemoryError("The device has too little memory for one photo.") from error
+
+
+def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEngine:
+    """Build an engine from a checkpoint file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be used, or the device is not there.
+    """
+    where = choose_device(device)
+    weights = read_weights(digests, engine)
+    precision = choose_precision(where, weights.verified)
+    log.info("engine.precision", extra={"device": str(where), "precision": name_of(precision)})
+    network = build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
+    return InspyrenetEngine(
+        name=engine,
+        version=f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)})",
+        checkpoint_sha256=weights.sha256,
+        network=network,
+        device_queue=ThreadPoolExecutor(1, "network"),
+    )

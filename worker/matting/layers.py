@@ -1,0 +1,173 @@
+"""Linear maps and convolutions whose weights are laid out once, for one device and one precision.
+
+On the CPU they are oneDNN's fused kernels on prepacked weights, which torch itself reaches only through its
+compiler; elsewhere they are torch's own.  Maps are (B, C, H, W) in channels-last memory, so that a map and
+its tokens (B, H * W, C) are the same bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Layer(Protocol):
+    """A prepared linear map or convolution."""
+
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """Return activation(weight * x + bias + plus)."""
+        ...
+
+
+class Layers(Protocol):
+    """Prepares weights for a device; activations are ``none``, ``relu`` and, of linear maps, ``gelu``."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is calculated."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and activations."""
+        ...
+
+    def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
+        """Prepare a weight of (outputs, inputs)."""
+        ...
+
+    def conv(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        activation: str = "none",
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> Layer:
+        """Prepare a kernel of (outputs, inputs, height, width); zeros around keep the size at stride 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneDnnLayers:
+    """Kernels of oneDNN on the CPU."""
+
+    dtype: torch.dtype
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
+        """Implement ``Layers``."""
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.dtype).contiguous(), None)
+        return _OneDnnLinear(packed, None if bias is None else bias.to(self.dtype), activation)
+
+    def conv(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        activation: str = "none",
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> Layer:
+        """Implement ``Layers``."""
+        padding = _padding(weight, stride, dilation)
+        steps, gaps = [stride] * 2, [dilation] * 2
+        pack = torch.ops.mkldnn._reorder_convolution_weight
+        packed = pack(weight.to(self.dtype).contiguous(), padding, steps, gaps, 1, None)
+        shape = (padding, steps, gaps, 1)
+        return _OneDnnConv(packed, None if bias is None else bias.to(self.dtype), activation, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneDnnLinear:
+    weight: Tensor
+    bias: Tensor | None
+    activation: str
+
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        multiply = torch.ops.mkldnn._linear_pointwise
+        if plus is None:
+            return multiply(x, self.weight, self.bias, self.activation, [], "none")
+        y = multiply.binary(x, plus, self.weight, self.bias, "add")
+        return activated(y, self.activation)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneDnnConv:
+    weight: Tensor
+    bias: Tensor | None
+    activation: str
+    shape: tuple[list[int], list[int], list[int], int]  #: padding, stride, dilation, groups
+
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        if plus is None:
+            return convolve(x, self.weight, self.bias, *self.shape, self.activation, [], "")
+        unary = None if self.activation == "none" else self.activation
+        return convolve.binary(x, plus, self.weight, self.bias, *self.shape, "add", None, unary, [], "")
+
+
+@dataclass(frozen=True, slots=True)
+class TorchLayers:
+    """Kernels of torch, on any device: cuBLAS and cuDNN on CUDA."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
+        """Implement ``Layers``."""
+        return _TorchLinear(self._put(weight), None if bias is None else self._put(bias), activation)
+
+    def conv(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        activation: str = "none",
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> Layer:
+        """Implement ``Layers``."""
+        kernel = self._put(weight).contiguous(memory_format=torch.channels_last)
+        shape = (stride, _padding(weight, stride, dilation), dilation)
+        return _TorchConv(kernel, None if bias is None else self._put(bias), activation, shape)
+
+    def _put(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _TorchLinear:
+    weight: Tensor
+    bias: Tensor | None
+    activation: str
+
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        y = F.linear(x, self.weight, self.bias)
+        return activated(y if plus is None else y + plus, self.activation)
+
+
+@dataclass(frozen=True, slots=True)
+class _TorchConv:
+    weight: Tensor
+    bias: Tensor | None
+    activation: str
+    shape: tuple[int, list[int], int]  #: stride, padding, dilation
+
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        y = F.conv2d(x, self.weight, self.bias, *self.shape)
+        return activated(y if plus is None else y + plus, self.activation)
+
+
+def activated(x: Tensor, activation: str) -> Tensor:
+    """Apply an activation by its name."""
+    if activation == "none":
+        return x
+    return F.relu_(x) if activation == "relu" else F.gelu(x)
+
+
+def _padding(weight: Tensor, stride: int, dilation: int) -> list[int]:
+    return [0, 0] if stride > 1 else [side // 2 * dilation for side in weight.shape[2:]]

@@ -1,0 +1,235 @@
+"""Swin-B, the backbone: what a photo looks like at five scales, seen through shifted windows.
+
+Queries, keys and values are calculated token by token and only then gathered into windows, so that the
+padding of windows costs nothing but its place in the attention.
+
+References
+----------
+Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV 2021.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.matting.layers import Layer, Layers
+
+WINDOW = 12  #: tokens along a window's side
+AREA = WINDOW * WINDOW  #: tokens in a window
+PATCH_PX = 4
+DEPTHS = (2, 2, 18, 2)
+HEADS = (4, 8, 16, 32)
+CHANNELS = (128, 256, 512, 1024)
+
+_MASKED = -100.0
+#: Which of a shifted window's tokens are neighbours: all, or those on the same side of the seam that lies
+#: across (bottom windows) and along (right windows).
+_KINDS = ((False, False), (False, True), (True, False), (True, True))
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Where the tokens of a square map go when it is cut into windows, like windows next to each other."""
+
+    tokens: Tensor  #: (windows * AREA,) which token stands there
+    places: Tensor  #: (tokens,) where each token stands
+    padding: Tensor  #: (n,) places at which there is no token
+    runs: tuple[tuple[int, int, int], ...]  #: kind, first place, last place + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Layer norm over the last dimension."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Attention within windows, then two linear maps; both are added to what came in."""
+
+    norm1: Norm
+    qkv: Layer
+    padding_qkv: Tensor  #: (3 * C,) what the padding's zeros become
+    position: Tensor  #: (1 or 4 kinds, heads, AREA, AREA)
+    proj: Layer
+    norm2: Norm
+    fc1: Layer
+    fc2: Layer
+    windows: Windows
+
+    def __call__(self, x: Tensor) -> Tensor:  # (B, tokens, C)
+        x = self.proj(self._attend(self.qkv(self.norm1(x))), plus=x)
+        return self.fc2(self.fc1(self.norm2(x)), plus=x)
+
+    def _attend(self, qkv: Tensor) -> Tensor:  # (B, tokens, 3 * C) -> (B, tokens, C)
+        batch = qkv.shape[0]
+        windows = qkv.index_select(1, self.windows.tokens)  # (B, windows * AREA, 3 * C)
+        if len(self.windows.padding):
+            windows[:, self.windows.padding] = self.padding_qkv
+        heads = self.position.shape[1]
+        seen = [
+            _attention(windows[:, first:last], self.position[kind], heads)
+            for kind, first, last in self.windows.runs
+        ]
+        joined = torch.cat(seen, 1) if len(seen) > 1 else seen[0]
+        return joined.view(batch, -1, qkv.shape[2] // 3).index_select(1, self.windows.places)
+
+
+def _attention(windows: Tensor, position: Tensor, heads: int) -> Tensor:
+    """Attend within windows of one kind; (B, n * AREA, 3 * C) -> (B, n * AREA, C)."""
+    batch, places, width = windows.shape
+    parts = windows.reshape(-1, AREA, 3, heads, width // (3 * heads))
+    query, key, value = parts.permute(2, 0, 3, 1, 4)  # (B * n, heads, AREA, C / heads) each
+    seen = F.scaled_dot_product_attention(query, key, value, attn_mask=position[None])
+    return seen.transpose(1, 2).reshape(batch, places, width // 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Blocks at one scale."""
+
+    side: int
+    blocks: tuple[Block, ...]
+    norm: Norm
+    merge_norm: Norm | None
+    merge: Layer | None
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what this scale looks like, and the next scale's tokens."""
+        for block in self.blocks:
+            x = block(x)
+        if self.merge is None or self.merge_norm is None:
+            return self.norm(x), x
+        batch, _, channels = x.shape
+        quads = x.view(batch, self.side // 2, 2, self.side // 2, 2, channels)
+        quads = quads.permute(0, 1, 3, 4, 2, 5).reshape(batch, -1, 4 * channels)
+        return self.norm(x), self.merge(self.merge_norm(quads))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swin:
+    """The backbone for photos of one size."""
+
+    embed: Layer
+    embed_norm: Norm
+    stages: tuple[Stage, ...]
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """Return maps at strides 4, 4, 8, 16, 32 of an image of (B, 3, S, S)."""
+        x = self.embed_norm(_tokens(self.embed(image)))  # (B, (S / 4)^2, 128)
+        maps = [_map(x, self.stages[0].side)]
+        for stage in self.stages:
+            seen, x = stage(x)
+            maps.append(_map(seen, stage.side))
+        return maps
+
+
+def _tokens(x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H * W, C)
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _map(x: Tensor, side: int) -> Tensor:  # (B, H * W, C) -> (B, C, H, W)
+    return x.view(len(x), side, side, -1).permute(0, 3, 1, 2)
+
+
+def build_swin(weights: Mapping[str, Tensor], layers: Layers, side_px: int) -> Swin:
+    """Prepare the backbone for square photos; weights as ``folding.fold`` gives them."""
+    return Swin(
+        embed=layers.conv(
+            weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], stride=PATCH_PX
+        ),
+        embed_norm=_norm(weights, "patch_embed.norm", layers),
+        stages=tuple(
+            _stage(weights, layers, level, side_px // PATCH_PX >> level) for level in range(len(DEPTHS))
+        ),
+    )
+
+
+def _stage(weights: Mapping[str, Tensor], layers: Layers, level: int, side: int) -> Stage:
+    shifts = [cut_into_windows(side, shift, layers.device) for shift in (0, WINDOW // 2)]
+    name, is_last = f"layers.{level}", level == len(DEPTHS) - 1
+    return Stage(
+        side=side,
+        blocks=tuple(
+            _block(weights, f"{name}.blocks.{i}", layers, shifts[i % 2], is_shifted=bool(i % 2))
+            for i in range(DEPTHS[level])
+        ),
+        norm=_norm(weights, f"norm{level}", layers),
+        merge_norm=None if is_last else _norm(weights, f"{name}.downsample.norm", layers),
+        merge=None if is_last else layers.linear(weights[f"{name}.downsample.reduction.weight"], None),
+    )
+
+
+def _block(
+    weights: Mapping[str, Tensor], name: str, layers: Layers, windows: Windows, *, is_shifted: bool
+) -> Block:
+    def linear(part: str, activation: str = "none") -> Layer:
+        return layers.linear(weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"], activation)
+
+    position = weights[f"{name}.attn.position"].to(layers.device, torch.float32)  # (heads, AREA, AREA)
+    masks = seam_masks().to(layers.device) if is_shifted else torch.zeros(1, device=layers.device)
+    return Block(
+        norm1=_norm(weights, f"{name}.norm1", layers),
+        qkv=linear("attn.qkv"),
+        padding_qkv=weights[f"{name}.attn.qkv.bias"].to(layers.device, layers.dtype),
+        position=(position + masks.view(-1, 1, *masks.shape[1:] or (1, 1))).to(layers.dtype),
+        proj=linear("attn.proj"),
+        norm2=_norm(weights, f"{name}.norm2", layers),
+        fc1=linear("mlp.fc1", "gelu"),
+        fc2=linear("mlp.fc2"),
+        windows=windows,
+    )
+
+
+def _norm(weights: Mapping[str, Tensor], name: str, layers: Layers) -> Norm:
+    weight, bias = (weights[f"{name}.{part}"].to(layers.device, layers.dtype) for part in ("weight", "bias"))
+    return Norm(weight, bias)
+
+
+def seam_masks() -> Tensor:
+    """Return what is added to the attention of each kind of shifted window; (4, AREA, AREA)."""
+    half = torch.arange(WINDOW) >= WINDOW // 2
+    masks = []
+    for is_bottom, is_right in _KINDS:
+        region = (half & is_bottom)[:, None] * 2 + (half & is_right)[None, :] * 1  # (WINDOW, WINDOW)
+        apart = region.view(-1, 1) != region.view(1, -1)
+        masks.append(apart * _MASKED)
+    return torch.stack(masks)
+
+
+def cut_into_windows(side: int, shift: int, device: torch.device) -> Windows:
+    """Return where the tokens of a (side, side) map go; the last windows reach over its edge."""
+    across = -(-side // WINDOW)
+    padded = across * WINDOW
+    token = torch.full((padded, padded), -1)
+    token[:side, :side] = torch.arange(side * side).view(side, side)
+    token = token.roll((-shift, -shift), (0, 1))
+    cut = token.view(across, WINDOW, across, WINDOW).transpose(1, 2).reshape(across * across, AREA)
+    edge = (torch.arange(across) == across - 1) & (shift > 0)
+    kind = (edge[:, None] * 2 + edge[None, :] * 1).flatten()  # (windows,)
+    order = kind.argsort(stable=True)
+    flat = cut[order].flatten()
+    is_token = flat >= 0
+    places = torch.empty(side * side, dtype=torch.long)
+    places[flat[is_token]] = torch.arange(len(flat))[is_token]
+    return Windows(
+        tokens=flat.clamp(min=0).to(device),
+        places=places.to(device),
+        padding=torch.nonzero(~is_token).flatten().to(device),
+        runs=tuple(_runs(kind[order].tolist())),
+    )
+
+
+def _runs(kinds: list[int]) -> Iterator[tuple[int, int, int]]:
+    starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
+    for first, last in pairwise([*starts, len(kinds)]):
+        yield kinds[first], first * AREA, last * AREA

@@ -1,0 +1,116 @@
+"""Checkpoint files: the published ``.pth``, and our own ``.safetensors``, folded beforehand.
+
+Nothing is unpickled but tensors, and no file is used before its digest has been read.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from shared.checkpoints import CheckpointError
+from worker.matting.digests import NO_DIGEST, Digests, sign
+from worker.matting.folding import fold
+from worker.matting.published import require_published
+
+#: Of our own files; another number is another layout.
+_FORMAT = "cutout-inspyrenet-1"
+
+Verified = Mapping[str, Any]  #: by precision, what ``model verify`` measured; only what has passed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What the network calculates with, and where it comes from."""
+
+    tensors: Mapping[str, Tensor]  #: as ``fold`` gives them
+    sha256: str  #: of the published file
+    verified: Verified = field(default_factory=dict)
+
+
+def read_weights(digests: Digests, engine: str) -> Weights:
+    """Read the checkpoint of an engine.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, is another's, or does not hold the weights of this network.
+    """
+    if digests.file.suffix == ".safetensors":
+        return _read_converted(digests, engine)
+    digests.require_known(engine)
+    tensors = read_published(digests.file)
+    return Weights(tensors=fold(tensors), sha256=digests.sha256, verified=read_verified(digests))
+
+
+def read_published(file: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file of the published kind, whose digest is known; mapped, not read."""
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{file} does not hold tensors and nothing else: {_short(error)}") from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise CheckpointError(f"{file} does not hold tensors by their names.")
+    require_published(tensors)
+    return tensors
+
+
+def _read_converted(digests: Digests, engine: str) -> Weights:
+    try:
+        with safe_open(digests.file, "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{digests.file} is damaged: {_short(error)}. Convert it again.") from error
+    if facts.get("format") != _FORMAT:
+        raise CheckpointError(f"{digests.file} was not written by this version of `./cutout model convert`.")
+    if facts.get("digest") != digests.sha256:
+        raise CheckpointError(f"{digests.file} is damaged: its digest is not what it was. Convert it again.")
+    if facts["engine"] != engine:
+        raise CheckpointError(f"{digests.file} is for {facts['engine']}, expected one for {engine}.")
+    verified = json.loads(facts["verified"]) or read_verified(digests, facts["sha256"])
+    return Weights(tensors=tensors, sha256=facts["sha256"], verified=verified)
+
+
+def write_converted(weights: Weights, engine: str, precision: torch.dtype, file: Path) -> None:
+    """Write folded weights as a file of our own, in a precision; whole or not at all."""
+    tensors = {
+        n: t.to(precision if _may_round(n, t) else t.dtype).contiguous() for n, t in weights.tensors.items()
+    }
+    facts = {"format": _FORMAT, "engine": engine, "sha256": weights.sha256}
+    facts |= {"verified": json.dumps(dict(weights.verified)), "digest": NO_DIGEST}
+    part = file.with_suffix(".part.safetensors")
+    save_file(tensors, part, facts)
+    sign(part)
+    part.replace(file)
+
+
+def _may_round(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor is used in the network's precision; thresholds and contexts' kernels are not."""
+    return tensor.ndim > 1 and "conv_out1" not in name
+
+
+def verified_file(file: Path) -> Path:
+    """Return where ``model verify`` keeps what it found about a checkpoint."""
+    return file.with_name(f"{file.name}.verified.json")
+
+
+def read_verified(digests: Digests, sha256: str | None = None) -> Verified:
+    """Return the precisions that have passed for a checkpoint; none, if the record is about another file."""
+    record = verified_file(digests.file)
+    if not record.is_file():
+        return {}
+    document = json.loads(record.read_text())
+    is_about_this = document.get("sha256") == (sha256 or digests.sha256)
+    return document["passed"] if is_about_this else {}
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
