@@ -40,7 +40,7 @@ FULL = Effort(
     jobs=500,
     faulted_reads=1000,
     cloud_uploads=40,
-    pictures=7,
+    pictures=3,
 )
 QUICK = Effort(
     rounds=2,

@@ -25,6 +25,7 @@ from worker.effects import RENDERERS, Look, reach_px
 from worker.encode import encode_matte, encode_preview, encode_result
 from worker.foreground import estimate_foreground
 from worker.matting import Matting
+from worker.matting.saliency import enlarged, square
 from worker.pipeline import render
 from worker.subject import Frame
 
@@ -86,6 +87,7 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     cut_out = Frame.of(estimate_foreground(rgb, matte), matte)
     pairs = [
         *_decoding(photo),
+        _upsampling(matte),
         _foreground(rgb, matte),
         *(_effect(name, cut_out) for name in EFFECTS if name != "color"),  # the cut-out as it is
         *_encoding(cut_out),
@@ -137,6 +139,16 @@ def _network_input(photo: bytes) -> NDArray[np.float32]:
     return planes
 
 
+def _upsampling(matte: Alpha) -> _Pair:
+    small = square(np.dstack((matte, matte, matte)), _NETWORK_PX)[0, :, :, 0] / OPAQUE
+    plane = small.numpy()
+    return _Pair(
+        what="alpha to the photo's size",
+        ours=lambda: enlarged(small, *matte.shape).numpy(),
+        theirs=lambda: obvious.enlarged(plane, *matte.shape),
+    )
+
+
 def _foreground(rgb: Rgb, matte: Alpha) -> _Pair:
     return _Pair(
         what="foreground",
@@ -161,6 +173,7 @@ def _effect(name: str, cut_out: Frame) -> _Pair:
 
 def _encoding(cut_out: Frame) -> list[_Pair]:
     rgb, alpha, recipe = cut_out.rgb, cut_out.alpha, Recipe()
+    on_white = Recipe(format="jpeg", background="#ffffff")
     return [
         _Pair(
             what="PNG",
@@ -172,6 +185,11 @@ def _encoding(cut_out: Frame) -> list[_Pair]:
             what="WebP",
             ours=lambda: encode_result("color", rgb, alpha, Recipe(format="webp"), None),
             theirs=lambda: obvious.webp(rgb, alpha),
+        ),
+        _Pair(
+            what="JPEG on a background",
+            ours=lambda: encode_result("color", rgb, alpha, on_white, None),
+            theirs=lambda: obvious.jpeg(rgb, alpha),
         ),
         _Pair(what="matte", ours=lambda: encode_matte(alpha), theirs=lambda: obvious.matte(alpha)),
         _Pair(

@@ -34,6 +34,12 @@ def network_input(rgb: Rgb, side_px: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
 
 
+def enlarged(saliency: NDArray[np.float32], height: int, width: int) -> Alpha:
+    """Bring a network's map to a photo's size."""
+    large = Image.fromarray(saliency).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(np.asarray(large) * 255.0, dtype=np.uint8)
+
+
 def foreground(rgb: Rgb, alpha: Alpha) -> Rgb:
     """Estimate the subject's colour by blur fusion at full size, as its paper's code does."""
     image, matte = rgb.astype(np.float32) / 255, alpha[..., np.newaxis].astype(np.float32) / 255
@@ -59,6 +65,13 @@ def matte(alpha: Alpha) -> bytes:
 def webp(rgb: Rgb, alpha: Alpha) -> bytes:
     """Encode a cut-out as a WebP, at Pillow's method."""
     return _saved(Image.fromarray(np.dstack((rgb, alpha))), "WEBP", quality=90)
+
+
+def jpeg(rgb: Rgb, alpha: Alpha) -> bytes:
+    """Encode a cut-out on white as a JPEG."""
+    image = Image.new("RGB", alpha.shape[::-1], "#ffffff")
+    image.paste(Image.fromarray(rgb), mask=Image.fromarray(alpha))
+    return _saved(image, "JPEG", quality=92, subsampling=0)
 
 
 def preview(rgb: Rgb, alpha: Alpha) -> bytes:
