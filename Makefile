@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine bench bench-image-sizes bench-protocols up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine bench bench-images bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -58,6 +58,9 @@ test-engine: setup reference  ## our engine beside the published package: every 
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-images: setup  ## measure each stage of a picture, beside the obvious way
+	$(BIN)/python -m bench --images
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes
