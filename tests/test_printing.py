@@ -9,10 +9,11 @@ import pytest
 
 from shared.recipes import Recipe
 from tests.pictures import opened, photo, scene
-from worker.printing import REASONS, effective_dpi, judge_print
+from worker.printing import REASONS, effective_dpi, find_reasons, judge_print
 from worker.subject import Frame, Subject, find_subject, frame_subject
 
 INSIDE = Subject(box=(0, 0, 1, 1), coverage=0.5, touches_edge=())
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "print.md").read_text()
 SHOTS = ["cat", "raccoon", "astronaut", "coffee"]
 
 
@@ -159,9 +160,44 @@ def test_a_matte_that_cannot_make_up_its_mind_is_a_reason() -> None:
     assert hazy["uncertain_edge"] > 0.3
 
 
-def test_every_member_and_reason_is_documented_with_its_threshold() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "print.md").read_text()
+def told_reasons() -> list[tuple[str, str, list[float]]]:
+    """Return each reason of docs/print.md with its verdict and the numbers that it gives."""
+    rows = re.findall(r"^\| `([a-z-]+)` \| (warn|reject) \| (.*) \| .* \|$", PAGE, re.MULTILINE)
+    return [
+        (reason, verdict, [float(n) for n in re.findall(r"\d[\d.]*", when)]) for reason, verdict, when in rows
+    ]
+
+
+def test_every_member_and_reason_is_documented() -> None:
     members = judged(opened(photo("cat")), recipe(30, 30))
-    assert [name for name in members if f"`{name}`" not in page] == []
-    told = dict(re.findall(r"^\| `([a-z-]+)` \| (warn|reject) \| .*\d.* \|", page, re.MULTILINE))
-    assert told == {reason: "reject" if is_fatal else "warn" for reason, is_fatal in REASONS.items()}
+    assert [name for name in members if f"`{name}`" not in PAGE] == []
+    told = {reason: verdict == "reject" for reason, verdict, _ in told_reasons()}
+    assert told == dict(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "measure", "is_a_reason_above"),
+    [
+        ("very-low-resolution", "dpi", False),
+        ("low-resolution", "dpi", False),
+        ("very-blurry", "sharpness", False),
+        ("blurry", "sharpness", False),
+        ("small-subject", "coverage", False),
+        ("uncertain-edge", "uncertain_edge", True),
+    ],
+)
+def test_the_thresholds_are_those_of_the_page(reason: str, measure: str, is_a_reason_above: bool) -> None:
+    numbers = next(numbers for told, _, numbers in told_reasons() if told == reason)
+    threshold = numbers[1] if reason in {"low-resolution", "blurry"} else numbers[0]
+    fine = {"dpi": 300.0, "sharpness": 1.0, "coverage": 0.5, "uncertain_edge": 0.05, "touches_edge": ()}
+    assert find_reasons(**fine) == []
+    below, above = (find_reasons(**fine | {measure: threshold * by}) for by in (0.999, 1.001))
+    assert (reason in below, reason in above) == (not is_a_reason_above, is_a_reason_above)
+
+
+def test_a_photo_made_small_is_refused_for_the_paper_that_the_photo_itself_is_good_for() -> None:
+    whole = opened(photo("raccoon"))
+    small = cv2.resize(whole, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    assert judged(whole, recipe(80, 60))["verdict"] == "ok"
+    found = judged(small, recipe(80, 60))
+    assert (found["verdict"], found["reasons"]) == ("reject", ["very-low-resolution"])

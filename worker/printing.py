@@ -3,6 +3,8 @@
 A verdict is advice: the picture is made whatever it says.  ``docs/print.md`` tells what each number means.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
 from shared.recipes import Recipe
@@ -56,23 +58,19 @@ def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, obj
     dpi = effective_dpi(frame, recipe)
     if dpi is None:
         return None
-    blur_px = _seen_blur(frame, dpi)
-    sharpness = 0.0 if blur_px is None else 1 / (1 + blur_px**2)
-    coverage, uncertain = float(frame.alpha.mean()) / OPAQUE, _uncertain_share(frame.alpha)
-    is_so = {
-        "very-low-resolution": dpi < _VERY_LOW_DPI,
-        "low-resolution": _VERY_LOW_DPI <= dpi < _LOW_DPI,
-        "very-blurry": blur_px is not None and sharpness < _VERY_BLURRY_BELOW,
-        "blurry": blur_px is None or _VERY_BLURRY_BELOW <= sharpness < _BLURRY_BELOW,
-        "touches-edge": not _CUTTING_EDGES.isdisjoint(subject.touches_edge),
-        "small-subject": coverage < _SMALL_BELOW,
-        "uncertain-edge": uncertain > _UNCERTAIN_ABOVE,
-    }
-    reasons = [reason for reason in REASONS if is_so[reason]]
+    sharpness, uncertain = _seen_sharpness(frame, dpi), _uncertain_share(frame.alpha)
+    coverage = float(frame.alpha.mean()) / OPAQUE
+    reasons = find_reasons(
+        dpi=dpi,
+        sharpness=sharpness,
+        coverage=coverage,
+        uncertain_edge=uncertain,
+        touches_edge=subject.touches_edge,
+    )
     return {
         "effective_dpi": round(dpi, 1),
         **_largest_sizes(frame.alpha),
-        "sharpness": round(sharpness, 3),
+        "sharpness": round(sharpness or 0.0, 3),
         "coverage": round(coverage, 4),
         "uncertain_edge": round(uncertain, 4),
         "touches_edge": list(subject.touches_edge),
@@ -81,18 +79,40 @@ def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, obj
     }
 
 
+def find_reasons(
+    *,
+    dpi: float,
+    sharpness: float | None,
+    coverage: float,
+    uncertain_edge: float,
+    touches_edge: Collection[str],
+) -> list[str]:
+    """Return what speaks against a print that measures so; without an edge its sharpness is ``None``."""
+    is_so = {
+        "very-low-resolution": dpi < _VERY_LOW_DPI,
+        "low-resolution": _VERY_LOW_DPI <= dpi < _LOW_DPI,
+        "very-blurry": sharpness is not None and sharpness < _VERY_BLURRY_BELOW,
+        "blurry": sharpness is None or _VERY_BLURRY_BELOW <= sharpness < _BLURRY_BELOW,
+        "touches-edge": not _CUTTING_EDGES.isdisjoint(touches_edge),
+        "small-subject": coverage < _SMALL_BELOW,
+        "uncertain-edge": uncertain_edge > _UNCERTAIN_ABOVE,
+    }
+    return [reason for reason in REASONS if is_so[reason]]
+
+
 def _verdict(reasons: list[str]) -> str:
     if any(REASONS[reason] for reason in reasons):
         return "reject"
     return "warn" if reasons else "ok"
 
 
-def _seen_blur(frame: Frame, dpi: float) -> float | None:
-    """Return the blur of the subject's edges in pixels of the print as the eye sees it."""
+def _seen_sharpness(frame: Frame, dpi: float) -> float | None:
+    """Return how sharp the subject's edges are on the print as the eye sees it, 0 to 1."""
     longer_px = frame.subject.longer_side
     scale = min(1.0, max(_SEEN_DPI / dpi, _LEAST_PX / longer_px), _MOST_PX / longer_px)
     part = frame.subject.slices
-    return measure_blur(frame.rgb[part], frame.alpha[part], scale)
+    blur_px = measure_blur(frame.rgb[part], frame.alpha[part], scale)
+    return None if blur_px is None else 1 / (1 + blur_px**2)
 
 
 def _uncertain_share(alpha: Alpha) -> float:
