@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine bench bench-images bench-image-sizes bench-protocols up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-images bench-image-sizes bench-protocols up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -55,6 +55,10 @@ parity: setup reference
 
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
 	$(BIN)/pytest -q -m parity
+
+fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt
+	$(BIN)/python -m tests.hostile.fuzz 600
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
