@@ -113,6 +113,14 @@ def test_a_photo_may_be_sharp_enough_for_small_paper_and_not_for_large() -> None
     assert (small["verdict"], small["sharpness"]) == ("ok", 1)
 
 
+def test_a_photo_that_was_shaken_is_too_blurry_for_a_large_print_and_not_for_a_small_one() -> None:
+    smear = np.ones((1, 41)) / 41  # of 4096 px
+    shaken = cv2.filter2D(opened(photo("raccoon-12mp")), -1, smear)
+    large, small = judged(shaken, recipe(200, 150)), judged(shaken, recipe(30, 22.5))
+    assert large["reasons"] == ["blurry"]
+    assert small["reasons"] == []
+
+
 @pytest.mark.parametrize(
     ("width_mm", "looked_at_px"),
     [
