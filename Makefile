@@ -48,7 +48,7 @@ fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system and not parity"
 
 system: setup
-	$(BIN)/pytest -q -m system
+	$(BIN)/pytest -q -n 2 --dist loadscope -m system
 
 parity: setup reference
 	$(BIN)/pytest -q -m "parity and not exhaustive"
