@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import get_sampling
 
 from shared.errors import InvalidValueError
 from shared.recipes import FORMATS, Recipe
-from tests.pictures import opened, scene
+from tests.pictures import opened, photo, scene
 from worker.encode import encode_matte, encode_preview, encode_result, require_encodable
 from worker.subject import over
 
@@ -57,6 +57,17 @@ def test_the_longest_photo_that_is_taken_is_encoded_in_every_format(size) -> Non
     for form in FORMATS:
         artifact = encode_result("color", rgb, alpha, Recipe(format=form, background="#ffffff"), 300)
         assert opened(artifact.data).shape[:2] == size[::-1]
+
+
+def test_a_large_webp_of_much_detail_is_encoded_too() -> None:
+    """libwebp's fastest method gives up on it: "encoding error 6"."""
+    detail = np.tile(opened(photo("raccoon-12mp")), (2, 1, 1))[:5000]
+    artifact = encode_result(
+        "color", detail, np.full(detail.shape[:2], 255, np.uint8), Recipe(format="webp"), None
+    )
+    found = opened(artifact.data)
+    assert found.shape == detail.shape
+    assert np.abs(found[::7, ::7].astype(int) - detail[::7, ::7]).mean() < 4
 
 
 def test_a_jpeg_keeps_coloured_edges_sharp() -> None:
