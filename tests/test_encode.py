@@ -99,6 +99,12 @@ def test_a_file_says_its_resolution_when_there_is_a_print_and_nothing_else_ever(
     assert set(printed) == kept | {"dpi"}
 
 
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_resolution_of_next_to_nothing_is_said_too(form) -> None:
+    recipe = Recipe(format=form, background="#ffffff")
+    assert info(encode_result("color", *cut_out(), recipe, 0.3).data)["dpi"][0] > 0
+
+
 def test_the_matte_is_grey_and_exact() -> None:
     alpha = cut_out()[1]
     artifact = encode_matte(alpha)

@@ -107,7 +107,7 @@ def _webp(colour: Rgb, alpha: Alpha | None, _dpi: float | None, quality: int = _
 
 
 def _jpeg(colour: Rgb, _alpha: Alpha | None, dpi: float | None) -> bytes:
-    options = {} if dpi is None else {"dpi": (dpi, dpi)}
+    options = {} if dpi is None else {"dpi": (max(1, round(dpi)),) * 2}
     image = Image.fromarray(colour)
     return _saved(image, "JPEG", quality=_JPEG_QUALITY, subsampling=_JPEG_SUBSAMPLING, **options)
 
