@@ -17,7 +17,7 @@ _SOLID = 0.5
 #: Radius of what the border closes over, in its widths.
 _CLOSED = 0.5
 #: A border this wide is as exact as can be seen; wider ones are found in small, so many times at most.
-_ENOUGH_PX, _MOST_REDUCED = 64, 4
+_ENOUGH_PX, _MOST_REDUCED = 64, 3
 
 
 def outline(rgb: Rgb, alpha: Alpha, parameters: Parameters, look: Look) -> tuple[Rgb, Alpha]:
