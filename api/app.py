@@ -22,6 +22,7 @@ from api import (
     probes,
     problems,
     results,
+    uploads,
     wire,
 )
 from api.services import Services
@@ -78,7 +79,7 @@ def create_app(services: Services) -> Flask:
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
-    for routes in (jobs, results, effects, fleet, probes, operators, internal, openapi, docs_page):
+    for routes in (jobs, uploads, results, effects, fleet, probes, operators, internal, openapi, docs_page):
         app.register_blueprint(routes.routes)
     return app
 

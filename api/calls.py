@@ -2,8 +2,21 @@
 
 from typing import Any
 
-from api.call import ADMIN, EFFECT, IDEMPOTENCY, JOB_ID, KEY, KNOWN, NAME, PREFER, SLUG, Call, query
+from api.call import (
+    ADMIN,
+    EFFECT,
+    IDEMPOTENCY,
+    JOB_ID,
+    KEY,
+    KNOWN,
+    NAME,
+    PREFER,
+    SLUG,
+    Call,
+    query,
+)
 from api.schemas import ref
+from api.upload_calls import upload_calls
 
 Paths = dict[str, dict[str, Call]]
 
@@ -28,7 +41,7 @@ def _jobs() -> Paths:
                 tag="jobs",
                 parameters=(KEY, IDEMPOTENCY),
                 body=_submission(),
-                problems=(400, 413, 415, 422),
+                problems=(400, 404, 409, 410, 413, 415, 422),
             ),
             "get": Call(
                 summary="List the jobs that are open, oldest first",
@@ -204,4 +217,4 @@ def _operators() -> Paths:
 
 def calls() -> Paths:
     """Return every call by path and method."""
-    return {**_jobs(), **_catalogue(), **_probes(), **_operators()}
+    return {**_jobs(), **upload_calls(), **_catalogue(), **_probes(), **_operators()}

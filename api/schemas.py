@@ -6,6 +6,7 @@ from shared.catalogue import EFFECTS
 from shared.engines import ENGINES
 from shared.errors import every_error
 from shared.orders import MAX_METADATA_BYTES
+from shared.photo_gate import MAX_DIRECT_BYTES, TYPES
 from shared.recipes import CROPS, FORMATS
 
 Schema = dict[str, Any]
@@ -91,7 +92,8 @@ def _problem(*, of_a_job: bool = False) -> Schema:
 
 def _job() -> Schema:
     nullable = {name: _or_null(_ANYTHING) for name in ("subject", "print", "engine", "timings_ms")}
-    photo = {"width": _COUNT, "height": _COUNT, "bytes": _COUNT, "content_type": _TEXT, "sha256": _TEXT}
+    unread = {"width": _COUNT, "height": _COUNT, "content_type": _TEXT, "sha256": _TEXT}
+    photo = {"bytes": _COUNT} | {name: _or_null(schema) for name, schema in unread.items()}
     return _object(
         {
             "id": {"type": "string", "pattern": "^job_[0-9A-Za-z]+$"},
@@ -115,6 +117,23 @@ def _job() -> Schema:
             "links": _object({"self": _URL, "cancel": _URL}),
         }
     )
+
+
+def _uploads() -> dict[str, Schema]:
+    size = {"type": "integer", "minimum": 1, "maximum": MAX_DIRECT_BYTES}
+    return {
+        "UploadRequest": _object({"content_type": {"enum": list(TYPES)}, "bytes": size}),
+        "Upload": _object(
+            {
+                "upload_id": _TEXT,
+                "method": {"const": "PUT"},
+                "url": _URL,
+                "headers": {"type": "object", "additionalProperties": _TEXT},
+                "max_bytes": _COUNT,
+                "expires_at": _TIME,
+            }
+        ),
+    }
 
 
 def _parameter() -> Schema:
@@ -208,6 +227,7 @@ def schemas() -> dict[str, Schema]:
         "JobProblem": _problem(of_a_job=True),
         "Form": _object(form, optional=tuple(name for name in form if name != "image")),
         "Order": _object({"upload_id": _TEXT} | members, optional=tuple(members)),
+        **_uploads(),
         **_lists(),
         **_probes(),
     }

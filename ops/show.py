@@ -132,8 +132,10 @@ def _rows(job: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _picture(facts: Mapping[str, Any]) -> str:
-    side = f"{facts.get('width')} x {facts.get('height')} px"
-    return f"{side}, {size_text(facts.get('bytes'))}, {facts.get('content_type')}"
+    size = size_text(facts.get("bytes"))
+    if not facts.get("width"):
+        return f"{size}, not read yet"
+    return f"{facts['width']} x {facts.get('height')} px, {size}, {facts.get('content_type')}"
 
 
 def _open_jobs(answer: Mapping[str, Any]) -> Iterator[str]:

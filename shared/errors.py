@@ -167,6 +167,14 @@ class JobNotFoundError(PermanentError):
     status = 404
 
 
+class UploadNotFoundError(PermanentError):
+    """No such upload, or not this caller's; one whose time is long over is forgotten."""
+
+    slug = "upload-not-found"
+    title = "There is no such upload"
+    status = 404
+
+
 class ResultNotFoundError(PermanentError):
     """The job has no result of this name."""
 
@@ -197,6 +205,30 @@ class AlreadySettledError(PermanentError):
     slug = "already-settled"
     title = "The job has settled already"
     status = 409
+
+
+class UploadMissingError(PermanentError):
+    """A job is asked for before its photo has been uploaded."""
+
+    slug = "upload-missing"
+    title = "Nothing has been uploaded yet"
+    status = 409
+
+
+class UploadUsedError(PermanentError):
+    """The photo is there already, or belongs to a job."""
+
+    slug = "upload-used"
+    title = "The upload has been used"
+    status = 409
+
+
+class UploadExpiredError(PermanentError):
+    """The time in which to upload the photo and to submit it is over."""
+
+    slug = "upload-expired"
+    title = "The upload's time is over"
+    status = 410
 
 
 class ExpiredError(PermanentError):
@@ -391,8 +423,22 @@ class DeadLetteredError(PermanentError):
     title = "The job could not be delivered to a worker"
 
 
-#: Failures that are the photo's own fault: never retried, never an operator's business.
-PHOTO_FAULTS = frozenset({ImageCorruptError.slug, NoSubjectError.slug, InputGoneError.slug})
+#: Failures that are the photo's own fault: never retried, never an operator's business.  The worker is the
+#: first to look at a photo that was uploaded directly: what the gate refuses is among them.
+PHOTO_FAULTS = frozenset(
+    kind.slug
+    for kind in (
+        ImageCorruptError,
+        NoSubjectError,
+        InputGoneError,
+        ImageEmptyError,
+        UnsupportedImageError,
+        ImageUnreadableError,
+        TooManyPixelsError,
+        SideTooLongError,
+        ImageTooSmallError,
+    )
+)
 
 
 def every_error() -> Mapping[str, type[ServiceError]]:

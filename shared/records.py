@@ -18,6 +18,9 @@ from shared.recipes import Recipe
 
 VERSION = 1
 
+#: Of an object whose type nobody has told.
+UNKNOWN_TYPE = "application/octet-stream"
+
 _MARKER = re.compile(r"open/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)")
 
 # --- names --------------------------------------------------------------------------------------
@@ -75,10 +78,11 @@ class PhotoPin:
     generation: int
     bytes: int
     crc32c: str
-    sha256: str
-    content_type: str
-    width: int  #: oriented
-    height: int  #: oriented
+    # Of a photo that was uploaded directly nothing more is known until the worker has read it.
+    sha256: str | None = None
+    content_type: str | None = None
+    width: int | None = None  #: oriented
+    height: int | None = None  #: oriented
 
     def public(self) -> dict[str, Any]:
         """What a client is told about its photo."""
@@ -217,8 +221,13 @@ def read_record(store: ObjectStore, name: str) -> dict[str, Any]:
     UnreadableRecordError
         If it is damaged, or of a version that this build cannot read.
     """
+    return parse(name, store.read(name).data)
+
+
+def parse(name: str, data: bytes) -> dict[str, Any]:
+    """Read a record's bytes; ``UnreadableRecordError`` as above."""
     try:
-        document = json.loads(store.read(name).data)
+        document = json.loads(data)
     except ValueError as error:
         raise UnreadableRecordError(f"{name} is not JSON") from error
     version = document.get("version") if isinstance(document, dict) else None

@@ -45,7 +45,7 @@ def test_every_answer_has_the_shape_it_is_said_to_have(world: ApiWorld, spec: di
     for path, methods in spec["paths"].items():
         for method in methods:
             for known in (job_id, "job_nobody"):
-                url = path.format(job_id=known, name="color", slug="poison")
+                url = path.format(job_id=known, name="color", slug="poison", upload_id="upload_0")
                 url += "?status=open" if path == "/v1/jobs" else ""
                 checked += check(spec, methods[method], world.client.open(url, method=method.upper()))
     checked += check(spec, spec["paths"]["/v1/jobs"]["post"], world.submit())

@@ -84,6 +84,21 @@ def test_a_photo_becomes_print_files(system: System) -> None:
     assert stages <= set(done["timings_ms"])
 
 
+def test_a_photo_that_was_uploaded_first_becomes_print_files(system: System) -> None:
+    data = SMALL.read_bytes()
+    ticket = httpx.post(
+        f"{system.url}/v1/uploads", json={"content_type": "image/jpeg", "bytes": len(data)}
+    ).json()
+    assert httpx.put(ticket["url"], content=data, headers=ticket["headers"]).status_code == 204
+    order = {"upload_id": ticket["upload_id"], "effects": ["bw"]}
+    accepted = httpx.post(f"{system.url}/v1/jobs", json=order)
+    assert accepted.status_code == 202, accepted.text
+    done = assert_delivered(system, accepted.json()["id"])
+    assert list(done["results"]) == ["enhancedblackwhite"]
+    assert (done["input"]["width"], done["input"]["sha256"]) == (451, hashlib.sha256(data).hexdigest())
+    assert httpx.post(f"{system.url}/v1/jobs", json=order).json()["slug"] == "upload-used"
+
+
 def test_twelve_megapixels_come_back_at_full_size(system: System) -> None:
     """Field report 28: output capped at 1280 to 1600 px for print."""
     done = assert_delivered(system, submit(system, LARGE)["id"], 90)
