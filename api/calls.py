@@ -196,6 +196,14 @@ def _operators() -> Paths:
                 problems=(401, 403),
             )
         },
+        "/internal/broom": {
+            "post": Call(
+                summary="Delete what nobody may be given any more",
+                answers={200: "Counts"},
+                tag="operators",
+                problems=(401, 403),
+            )
+        },
         "/internal/events": {
             "post": Call(
                 summary="Take over that a job has settled",

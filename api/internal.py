@@ -1,4 +1,4 @@
-"""Internal routes: the sweep, events, and the messages that the queue has given up."""
+"""Internal routes: the sweep, the broom, events, and the messages that the queue has given up."""
 
 import logging
 
@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.services import services
 from shared import messages, settling
+from shared.broom import Broom
 from shared.errors import DeadLetteredError, MalformedMessageError
 from shared.jobs import Kind, Standing
 from shared.ledger import Ledger
@@ -22,6 +23,13 @@ def sweep() -> Response:
     """Do what nobody else has done; overlapping sweeps are safe."""
     services().admit(request.environ)
     return jsonify(Sweep(ledger=services().ledger).run())
+
+
+@routes.post("/internal/broom")
+def broom() -> Response:
+    """Delete what nobody may be given any more; overlapping turns are safe."""
+    services().admit(request.environ)
+    return jsonify(Broom(ledger=services().ledger, retention=services().settings.retention).run())
 
 
 @routes.post("/internal/events")

@@ -14,7 +14,7 @@ from shared.errors import (
     IdempotencyKeyReusedError,
     UploadUsedError,
 )
-from shared.records import Accepted, PhotoPin, input_name, new_token
+from shared.records import Accepted, PhotoPin, input_prefix, new_token
 from shared.uploads import Uploads
 
 
@@ -54,8 +54,7 @@ def promise(app: Services, submission: Submission, caller: Caller) -> Promised:
 def _promise_upload(app: Services, submission: Submission, upload_id: str, caller: Caller) -> Promised:
     uploads = Uploads(store=app.ledger.store, clock=app.ledger.clock)
     upload = uploads.find(upload_id, caller.tenant)
-    if upload.job_id is None:
-        uploads.require_time(upload)
+    uploads.require_time(upload)
     photo = uploads.pin(upload)
     upload = uploads.take(upload, caller.job_id, is_keyed=caller.is_keyed)
     holder = upload.job_id or ""
@@ -105,7 +104,7 @@ def _pin(photo: Sent, job_id: str) -> PhotoPin:
     """Return all but the generation of a photo, which the ledger pins once it is stored."""
     return PhotoPin(
         # Named after its job: a photo whose job was never promised is told from one that is kept.
-        name=input_name(f"{job_id}.{new_token()}{new_token()}"),
+        name=f"{input_prefix(job_id)}{new_token()}{new_token()}",
         generation=0,
         bytes=photo.spool.size_bytes,
         crc32c=photo.spool.crc32c,

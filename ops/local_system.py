@@ -1,4 +1,4 @@
-"""The whole system on one machine: both services, what pushes to them, and the sweep, until told to stop."""
+"""The whole system on one machine: services, what pushes to them, sweep and broom, until told to stop."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ import httpx
 from ops.brokers import Broker
 from ops.children import Child
 from ops.data_folder import DataFolder
+from shared import broom
 from shared.pace import ONE_MACHINE
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class LocalSystem:
         """Run until ``stopping`` is set; ``ChildFailedError`` if a service does not start."""
         try:
             self.broker.start()
-            threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
+            for call, every in (("sweep", ONE_MACHINE.sweep_every), ("broom", broom.EVERY)):
+                threading.Thread(target=self._repeat, args=(call, every), name=call, daemon=True).start()
             self._wait_until_ready()
             if not self.stopping.is_set():
                 self._write_run_file()
@@ -85,12 +87,12 @@ class LocalSystem:
                     self.engine = answer.json()["engine"]["name"]
         return child.was_ready
 
-    def _sweep(self) -> None:
-        """Sweep every few seconds; a sweep that fails is the next one's business."""
+    def _repeat(self, call: str, every: timedelta) -> None:
+        """Make an internal call again and again; one that fails is the next one's business."""
         with httpx.Client(timeout=_SWEEP_TIMEOUT_S) as client:
-            while not self.stopping.wait(ONE_MACHINE.sweep_every.total_seconds()):
+            while not self.stopping.wait(every.total_seconds()):
                 with contextlib.suppress(httpx.HTTPError):
-                    client.post(f"{self.api.url}/internal/sweep")
+                    client.post(f"{self.api.url}/internal/{call}")
 
     def _stop_children(self) -> None:
         until = time.monotonic() + _STOP_WITHIN_S

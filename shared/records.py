@@ -31,6 +31,11 @@ def input_name(upload_id: str) -> str:
     return f"inputs/{upload_id}"
 
 
+def input_prefix(job_id: str) -> str:
+    """Prefix of the photos that came with requests for one job."""
+    return f"inputs/{job_id}."
+
+
 def marker_name(job_id: str, epoch: int) -> str:
     """Name of the marker that says an epoch still owes something."""
     return f"open/{job_id}.e{epoch}"

@@ -142,8 +142,9 @@ class Uploads:
             raise UploadUsedError("A photo has been uploaded here already; begin another upload.") from error
 
     def require_time(self, upload: Upload) -> None:
-        """Refuse an upload whose time is over."""
-        if upload.is_swept or self.clock() >= upload.expires_at:
+        """Refuse an upload whose time was over before a job had it, or before that job was promised."""
+        is_late = upload.job_id is None and self.clock() >= upload.expires_at
+        if is_late or upload.is_swept:
             over = upload.expires_at.isoformat(timespec="seconds")
             raise _refusal(UploadExpiredError, f"the upload's time was over at {over}; begin another")
 
@@ -186,9 +187,9 @@ class Uploads:
             If it is nobody's, and its time is over.
         """
         for _ in range(_TAKE_TRIES):
+            self.require_time(upload)
             if upload.job_id:
                 return upload
-            self.require_time(upload)
             with contextlib.suppress(GenerationMismatchError):
                 return self.rewrite(upload, job_id=job_id, is_keyed=is_keyed)
             upload = self.find(upload.id)

@@ -1,7 +1,6 @@
 """A photo may come before its job: uploaded once, straight to the store, within an hour, for one job."""
 
 import io
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ from tests.api_world import ApiWorld, slug
 from tests.gcs_fake import running
 from tests.gcs_signatures import OwnKey
 from tests.gcs_world import connected
-from tests.world import Killed, Process, TurnedClock, kill_at
+from tests.world import Killed, Process, TurnedClock, kill_at, once_at
 from worker.handler import Outcome
 
 JPEG = "image/jpeg"
@@ -304,12 +303,6 @@ def test_an_upload_that_cannot_be_is_not_begun(
 
 
 # --- who may die when ---------------------------------------------------------------------------
-
-
-def once_at(moment: int, do: Callable[[], object]) -> Callable[[str], None]:
-    """Return a spy that does something at the given call, counted from 0."""
-    count = itertools.count()
-    return lambda _call: do() if next(count) == moment else None
 
 
 def calls_of_a_submission(tmp: Path, key: str | None) -> list[str]:

@@ -190,7 +190,9 @@ def test_open_jobs_are_listed_oldest_first(world: ApiWorld) -> None:
     assert slug(world.client.get("/v1/jobs?status=open&limit=0")) == (422, "invalid-value")
 
 
-@pytest.mark.parametrize("path", ["/internal/sweep", "/internal/dead-letters", "/internal/events"])
+@pytest.mark.parametrize(
+    "path", ["/internal/sweep", "/internal/broom", "/internal/dead-letters", "/internal/events"]
+)
 def test_internal_routes_are_this_machines(world: ApiWorld, path: str) -> None:
     answer = world.client.post(path, environ_overrides={"REMOTE_ADDR": "203.0.113.9"})
     assert slug(answer) == (403, "forbidden")

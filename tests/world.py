@@ -107,6 +107,12 @@ def kill_at(moment: int) -> Callable[[str], None]:
     return spy
 
 
+def once_at(moment: int, do: Callable[[], object]) -> Callable[[str], None]:
+    """Return a spy that does something at the given call, counted from 0."""
+    count = itertools.count()
+    return lambda _call: do() if next(count) == moment else None
+
+
 def photo_bytes(side: int = 96) -> bytes:
     """Return a small real JPEG: a bright disc on a dark ground, with some texture."""
     y, x = np.mgrid[:side, :side]
@@ -200,7 +206,7 @@ class World:
         path = self.tmp / "spool.jpg"
         path.write_bytes(data)
         pin = PhotoPin(
-            name=records.input_name(f"upload-{next(self._uploads)}"),
+            name=f"{records.input_prefix(job_id)}{next(self._uploads)}",
             generation=0,
             bytes=len(data),
             crc32c=crc32c(data),
