@@ -12,6 +12,7 @@ from gunicorn.arbiter import Arbiter
 
 from api import (
     cors,
+    delivery,
     docs_page,
     effects,
     fleet,
@@ -79,7 +80,19 @@ def create_app(services: Services) -> Flask:
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
-    for routes in (jobs, uploads, results, effects, fleet, probes, operators, internal, openapi, docs_page):
+    for routes in (
+        jobs,
+        uploads,
+        results,
+        effects,
+        fleet,
+        probes,
+        operators,
+        delivery,
+        internal,
+        openapi,
+        docs_page,
+    ):
         app.register_blueprint(routes.routes)
     return app
 

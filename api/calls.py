@@ -15,6 +15,7 @@ from api.call import (
     Call,
     query,
 )
+from api.delivery_calls import delivery_calls
 from api.schemas import ref
 from api.upload_calls import upload_calls
 
@@ -225,4 +226,4 @@ def _operators() -> Paths:
 
 def calls() -> Paths:
     """Return every call by path and method."""
-    return {**_jobs(), **upload_calls(), **_catalogue(), **_probes(), **_operators()}
+    return {**_jobs(), **upload_calls(), **_catalogue(), **_probes(), **_operators(), **delivery_calls()}

@@ -5,11 +5,13 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from api.delivery import told
 from api.identity import require_operator
 from api.services import Services, services
 from shared import records
 from shared.errors import FieldFault, InvalidValueError, JobNotFoundError, NoSuchObjectError
 from shared.messages import is_job_id
+from shared.pausing import read_pause
 from shared.ports import Stat
 
 routes = Blueprint("operators", __name__)
@@ -34,6 +36,7 @@ def list_open() -> Response:
         oldest_age_s=round(known[0][0].age.total_seconds(), 1) if known else None,
         truncated=len(known) > limit,
         jobs=jobs,
+        **told(read_pause(app.ledger.store)),
     )
 
 

@@ -32,6 +32,10 @@ _NUMBER: Schema = {"type": "number"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
 _ANYTHING: Schema = {"type": "object"}
+_DELIVERY: dict[str, Schema] = {
+    "delivery": {"enum": ["running", "paused"]},
+    "pause": _object({"at": _TIME, "by": _TEXT, "reason": _TEXT}),
+}
 
 
 def _number(low: float, high: float, about: str) -> Schema:
@@ -186,7 +190,15 @@ def _lists() -> dict[str, Schema]:
                 "oldest_age_s": _or_null(_NUMBER),
                 "truncated": {"type": "boolean"},
                 "jobs": {"type": "array", "items": open_job},
-            }
+                **_DELIVERY,
+            },
+            optional=("pause",),
+        ),
+        "Delivery": _object(
+            {**_DELIVERY, "queue": {"enum": ["broker", "pubsub"]}, "pushes": _ANYTHING}, optional=("pause",)
+        ),
+        "PauseRequest": _object(
+            {"reason": _TEXT, "by": _TEXT, "pushes": _ANYTHING}, optional=("by", "pushes")
         ),
         "Records": _object({"id": _TEXT, "now": _TIME, "records": {"type": "array", "items": record}}),
     }
@@ -204,8 +216,13 @@ def _probes() -> dict[str, Schema]:
             }
         ),
         "Ready": _object(
-            {"status": {"enum": ["ready", "not-ready"]}, "revision": _TEXT, "faults": _ANYTHING},
-            optional=("faults",),
+            {
+                "status": {"enum": ["ready", "not-ready"]},
+                "revision": _TEXT,
+                "faults": _ANYTHING,
+                **_DELIVERY,
+            },
+            optional=("faults", *_DELIVERY),
         ),
         "Warmup": _object({"worker": {"enum": ["cold", "warming", "warm"]}}),
         "Counts": {"type": "object", "additionalProperties": _COUNT},

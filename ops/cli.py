@@ -20,6 +20,8 @@ COMMANDS = {
     "jobs": ("ops.show", "Count the open jobs (operators)."),
     "model": ("ops.model", "Fetch, convert, look at and verify checkpoints."),
     "job": ("ops.story", "Tell what happened to one job (operators)."),
+    "pause": ("ops.pause", "Hold jobs in an incident (operators)."),
+    "resume": ("ops.pause", "Deliver jobs again (operators)."),
     "topology": ("ops.topology", "Make topics and subscriptions in Pub/Sub (operators)."),
 }
 

@@ -5,7 +5,6 @@ or the same thing twice.
 """
 
 import hashlib
-import io
 import ipaddress
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from ops.answers import (
     pause_s,
     read_object,
 )
+from ops.counted_file import CountedFile
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT = httpx.Timeout(30, connect=5)
@@ -69,7 +69,7 @@ class Client:
         """Send one photo from disk; the key makes it safe to send it again when the answer is lost."""
 
         def send() -> httpx.Response:
-            with _CountedFile(photo, sent) as file:
+            with CountedFile(photo, sent) as file:
                 return self.http.post(
                     f"{self.url}/v1/jobs",
                     data=fields,
@@ -101,6 +101,11 @@ class Client:
     def open_jobs(self, limit: int) -> dict[str, Any]:
         """Return how many jobs are open, and the oldest of them (operators)."""
         return self._get(f"{self.url}/v1/jobs?status=open&limit={limit}", "count", "jobs")
+
+    def operate(self, method: str, path: str, *members: str, document: object = None) -> dict[str, Any]:
+        """Make a call of an operator, which does the same if it is made twice; return its JSON object."""
+        answer = self._ask(lambda: self.http.request(method, f"{self.url}{path}", json=document))
+        return read_object(answer, *members)
 
     def records(self, job_id: str) -> dict[str, Any]:
         """Return every record of a job (operators)."""
@@ -232,16 +237,3 @@ class _Bearer(httpx.Auth):
         if self._key and (request.url.scheme, request.url.host, request.url.port) == self._origin:
             request.headers["Authorization"] = f"Bearer {self._key}"
         yield request
-
-
-class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read."""
-
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
-        super().__init__(path)
-        self._told = told
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size) or b""
-        self._told(self.tell())
-        return data
