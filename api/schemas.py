@@ -7,7 +7,7 @@ from shared.engines import ENGINES
 from shared.errors import every_error
 from shared.orders import MAX_METADATA_BYTES
 from shared.photo_gate import MAX_DIRECT_BYTES, TYPES
-from shared.recipes import CROPS, FORMATS
+from shared.recipes import CROPS, EDGES, FORMATS
 
 Schema = dict[str, Any]
 
@@ -52,6 +52,7 @@ def _recipe() -> dict[str, Schema]:
         "effects": {"anyOf": [{"type": "array", "items": effect}, _TEXT], "description": "color if absent"},
         "format": {"enum": list(FORMATS), "default": "png", "description": "jpeg needs a background"},
         "background": {"type": "string", "default": "transparent", "description": "transparent or #rrggbb"},
+        "edges": {"enum": list(EDGES), "default": "plain", "description": "refined: sharpened by the photo"},
         "crop": {"enum": list(CROPS), "default": "none"},
         "margin": _number(0, 0.5, "of the subject's longer side; 0.05 if absent"),
         "max_side": {"type": "integer", "minimum": 64, "maximum": 12_000, "description": "px"},
@@ -216,12 +217,7 @@ def _probes() -> dict[str, Schema]:
             }
         ),
         "Ready": _object(
-            {
-                "status": {"enum": ["ready", "not-ready"]},
-                "revision": _TEXT,
-                "faults": _ANYTHING,
-                **_DELIVERY,
-            },
+            {"status": {"enum": ["ready", "not-ready"]}, "revision": _TEXT, "faults": _ANYTHING} | _DELIVERY,
             optional=("faults", *_DELIVERY),
         ),
         "Warmup": _object({"worker": {"enum": ["cold", "warming", "warm"]}}),
