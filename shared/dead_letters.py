@@ -17,11 +17,12 @@ from shared.ports import Listing, ObjectStore
 from shared.reading import Reader
 from shared.records import Terminal, UnreadableRecordError
 
-REPLAYED, RESOLVED = "replayed", "resolved"
+OPEN, REPLAYED, RESOLVED = "open", "replayed", "resolved"
 
 _NAME = re.compile(
     r"dead/\d{4}-\d\d-\d\d/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)(?:\.(?P<handled>replayed|resolved))?\.json"
 )
+_TOLD = ("slug", "tenant", "engine", "attempt", "settled_by", "error")
 _AT_ONCE = 16
 #: Records read together: so much of them stands in memory, however many there are.
 _PIECE = 256
@@ -45,17 +46,26 @@ class DeadLetter:
         """What names the failure."""
         return self.job_id, self.epoch
 
+    def document(self) -> dict[str, Any]:
+        """Return what an operator is told."""
+        known = {name: self.facts.get(name) for name in _TOLD}
+        return {
+            "id": self.job_id,
+            "epoch": self.epoch,
+            "at": self.at.isoformat(),
+            "state": self.state,
+        } | known
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which dead letters are meant; by default every open one."""
+    """Which open dead letters are meant; by default every one."""
 
     since: datetime | None = None
     until: datetime | None = None
     slug: str | None = None
     tenant: str | None = None
     engine: str | None = None
-    includes_handled: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return what was asked for."""
@@ -70,9 +80,9 @@ class Filter:
 
     def meets(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is meant, as far as its name and time tell."""
-        if letter.state != "open" and not self.includes_handled:
-            return False
-        return not ((self.since and letter.at < self.since) or (self.until and letter.at >= self.until))
+        return letter.state == OPEN and not (
+            (self.since and letter.at < self.since) or (self.until and letter.at >= self.until)
+        )
 
     def meets_facts(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is meant, as far as its record tells."""
@@ -108,12 +118,6 @@ def handle(
     return _create(store, records.dead_name(terminal.at, *key, how), document)
 
 
-def newest(job: Job) -> tuple[int, Terminal] | None:
-    """Return the epoch and the end that a job's dead letter stands for, if it has one that still stands."""
-    terminal = job.terminal
-    return (job.worked.number, terminal) if terminal and is_due(terminal) else None
-
-
 def _origin(reader: Reader, job_id: str, epoch: int, attempt: int) -> dict[str, Any]:
     """Say whose job it was and on which engine; a damaged record must not keep the failure from the index."""
     origin: dict[str, Any] = {"tenant": None, "engine": None}
@@ -123,7 +127,7 @@ def _origin(reader: Reader, job_id: str, epoch: int, attempt: int) -> dict[str, 
         if attempt:
             name = Claim(job_id=job_id, epoch=epoch, number=attempt).name("json")
             origin["engine"] = records.read_record(reader.store, name).get("engine") or origin["engine"]
-    except (NoSuchObjectError, InternalError, KeyError, TypeError, ValueError):
+    except (NoSuchObjectError, InternalError, AttributeError, KeyError, TypeError, ValueError):
         return origin
     return origin
 
@@ -149,6 +153,17 @@ def find(store: ObjectStore, wanted: Filter, now: datetime) -> Iterator[DeadLett
             yield from letters
 
 
+def of_job(reader: Reader, job: Job) -> list[DeadLetter]:
+    """Return every dead letter that a job has had, whatever was done about it, oldest first."""
+    letters: list[DeadLetter] = []
+    for number, trace in sorted(job.history.epochs.items()):
+        terminal = reader.terminal(job.id, number) if trace.terminal else None
+        if terminal and is_due(terminal):
+            prefix = records.dead_name(terminal.at, job.id, number).removesuffix("json")
+            letters += _letters(reader.store.list(prefix))
+    return list(read(reader.store, letters))
+
+
 def read(store: ObjectStore, letters: list[DeadLetter]) -> Iterator[DeadLetter]:
     """Read the records of dead letters, in order, a piece at a time."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dead-letters") as pool:
@@ -172,7 +187,7 @@ def _letters(listing: Listing) -> Iterator[DeadLetter]:
                 epoch=int(match["epoch"]),
                 name=stat.name,
                 at=stat.updated,
-                state=handled.get((match["job_id"], match["epoch"]), "open"),
+                state=handled.get((match["job_id"], match["epoch"]), OPEN),
             )
 
 

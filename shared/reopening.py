@@ -8,19 +8,20 @@ from shared.history import History
 from shared.ledger import Ledger
 from shared.replays import Plan, Selected
 
-OPENED = "opened"
+#: What became of a job: it was opened, or its records cannot be read; anything else says why it was skipped.
+OPENED, UNREADABLE = "opened", "unreadable"
 
 
 def reopen(ledger: Ledger, plan: Plan, selected: Selected) -> str:
     """Replay one job; return ``opened``, or why it was left alone. It may be asked for again and again."""
     job_id, epoch = selected
     history, accepted = ledger.glance(job_id)
-    if accepted is None:
+    trace = history.epoch(epoch)
+    if accepted is None or trace is None:
         return "unknown"
     if history.newest.number > epoch:
         return _opened_already(ledger, history, plan, selected)
-    trace = history.newest
-    if trace.number < epoch or trace.terminal is None:
+    if trace.terminal is None:
         return "open"
     terminal = ledger.terminal(job_id, epoch)
     if terminal.status != "failed":

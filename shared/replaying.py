@@ -4,12 +4,12 @@ The rate is kept by the store: a batch is created once, and the next one is due 
 last.  A driver that dies leaves a batch that the next one does again, which opens no job twice.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from shared import dead_letters, records, reopening, replays
 from shared.errors import (
@@ -22,29 +22,13 @@ from shared.errors import (
 from shared.ledger import Ledger
 from shared.pace import ABANDONED_AFTER
 from shared.ports import Stat
-from shared.replays import Plan, Progress, Selected, Step, Tally
+from shared.replay_progress import Progress, View, read_plan, read_progress
+from shared.replays import Plan, Selected, Step, Tally
 
 log = logging.getLogger(__name__)
 
-#: So many jobs of one replay may be open at once: customers' own must not queue behind thousands.
-MAX_PENDING = 100
 _AT_ONCE = 16
 _CANCEL_TRIES = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """A replay as of now."""
-
-    progress: Progress
-    tally: Tally  #: as of now
-    wait: timedelta = timedelta(0)  #: until it is worth asking again
-
-    @property
-    def status(self) -> str:
-        """One of running, done, stopped, cancelled."""
-        last = self.progress.last
-        return (last.end if last else None) or "running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +41,15 @@ class Driver:
     # --- planning and ending --------------------------------------------------------------------
 
     def begin(self, plan: Plan) -> Plan:
-        """Put a plan on record, unless it is; nothing is replayed yet."""
+        """Put a plan on record and return it, or the one that is there already; nothing is replayed yet."""
         store = self.ledger.store
-        try:
+        with contextlib.suppress(NameTakenError):
             store.create(replays.marker_name(plan.id), b"{}")
-        except NameTakenError:
-            log.info("replay.asked_again", extra={"replay": plan.id})
         try:
             records.write_once(store, replays.plan_name(plan.id), plan.document())
         except NameTakenError:
-            return replays.read_plan(store, plan.id)
+            log.info("replay.asked_again", extra={"replay": plan.id})
+            return read_plan(store, plan.id)
         facts = {"replay": plan.id, "by": plan.by, "reason": plan.reason, "count": len(plan.selection)}
         log.info("replay.planned", extra=facts)
         return plan
@@ -79,7 +62,7 @@ class Driver:
         ReplayEndedError
             If it has ended otherwise.
         """
-        plan = replays.read_plan(self.ledger.store, replay_id)
+        plan = read_plan(self.ledger.store, replay_id)
         for _ in range(_CANCEL_TRIES):  # a driver may be taking steps all the while
             view = self._view(plan)
             if view.status == "cancelled":
@@ -94,42 +77,37 @@ class Driver:
 
     def look(self, replay_id: str) -> View:
         """Return a replay as it is, and change nothing."""
-        return self._view(replays.read_plan(self.ledger.store, replay_id))
+        return self._view(read_plan(self.ledger.store, replay_id))
 
     # --- driving --------------------------------------------------------------------------------
 
     def advance(self, replay_id: str) -> View:
-        """Take the next step of a replay, if one is due."""
-        plan = replays.read_plan(self.ledger.store, replay_id)
-        progress = replays.read_progress(self.ledger.store, plan)
-        if not progress.is_done and (repaired := self._repair(progress)):
-            progress = repaired
-        view = self._view(plan, progress)
+        """Take the next step of a replay, if one is due, and return what it has come to."""
+        plan = read_plan(self.ledger.store, replay_id)
+        view = self._view(plan)
         if view.status != "running":
             self.ledger.store.delete(replays.marker_name(plan.id))
-        elif progress.is_done and not view.wait:
-            self._step(view)
+        elif self._takes_a_step(view):
             view = self._view(plan)
         return view
 
     def drive_all(self, within: timedelta, monotonic: Callable[[], float]) -> dict[str, int]:
-        """Take the steps that are due in all replays, for at most so long; return what was done."""
-        until, counts = monotonic() + within.total_seconds(), {"replays": 0}
-        listing = self.ledger.store.list("replaying/")
-        running = [stat for stat in listing.objects if replays.is_replay_id(stat.name.rpartition("/")[2])]
+        """Take the steps that are due in all replays, for at most so long; return how many there are."""
+        until = monotonic() + within.total_seconds()
+        listing = self.ledger.store.list(replays.MARKERS)
+        running = [stat for stat in listing.objects if replays.is_replay_id(replays.marked(stat.name))]
+        count = len(running)
         while running:
-            counts["replays"] = max(counts["replays"], len(running))
-            waits = {stat: self._try(stat) for stat in running}
-            running = [stat for stat, wait in waits.items() if wait is not None]
-            wait_s = min((w.total_seconds() for w in waits.values() if w is not None), default=0.0)
+            waits = {stat: wait for stat in running if (wait := self._try(stat)) is not None}
+            running, wait_s = list(waits), min((w.total_seconds() for w in waits.values()), default=0.0)
             if monotonic() + wait_s >= until:
                 break
             self.ledger.sleep(wait_s)
-        return {name: count for name, count in counts.items() if count}
+        return {"replays": count} if count else {}
 
     def _try(self, marker: Stat) -> timedelta | None:
         """Advance one replay; ``None`` once it needs no more of this driver."""
-        replay_id = marker.name.rpartition("/")[2]
+        replay_id = replays.marked(marker.name)
         try:
             view = self.advance(replay_id)
         except ReplayNotFoundError:
@@ -147,34 +125,33 @@ class Driver:
 
     # --- one step -------------------------------------------------------------------------------
 
-    def _step(self, view: View) -> None:
-        plan, progress, tally = view.progress.plan, view.progress, view.tally
-        share = tally.failed / tally.settled if tally.settled else 0.0
-        if share > plan.stop_above and tally.settled >= min(plan.canary, tally.opened):
-            limit = f"{tally.failed} of {tally.settled} failed again, more than {plan.stop_above:.0%}"
-            self._end(progress, "stopped", self.by, limit)
-        elif progress.position == len(plan.selection):
+    def _takes_a_step(self, view: View) -> bool:
+        progress = view.progress
+        if not progress.is_done:
+            return self._repairs(progress)
+        if view.wait:
+            return False
+        if view.is_over_limit:
+            self._end(progress, "stopped", self.by, _limit_text(view))
+        elif progress.position == len(progress.plan.selection):
             self._end(progress, "done", self.by, "")
         else:
             self._batch(progress)
+        return True
 
     def _batch(self, progress: Progress) -> None:
         start, stop = progress.plan.batch_after(progress.position)
-        number = progress.last.number + 1 if progress.last else 0
-        step = Step(number=number, start=start, stop=stop, at=self.ledger.clock())
-        try:
-            self._write(progress.plan, step)
-        except NameTakenError:
-            return  # another driver was faster: the next one is due later
-        self._do(replace(progress, last=step, is_done=False))
+        step = Step(number=progress.next_number, start=start, stop=stop, at=self.ledger.clock())
+        if self._takes(progress.plan, step):
+            self._do(replace(progress, last=step, is_done=False))
 
-    def _repair(self, progress: Progress) -> Progress | None:
+    def _repairs(self, progress: Progress) -> bool:
         """Do a batch again whose driver has died, once it must have."""
-        if progress.taken is None or progress.now - progress.taken < self.ledger.pace.dead_after:
-            return None
+        if progress.since_last < self.ledger.pace.dead_after:
+            return False
         log.warning("replay.batch_again", extra={"replay": progress.plan.id})
         self._do(progress)
-        return replays.read_progress(self.ledger.store, progress.plan)
+        return True
 
     def _do(self, progress: Progress) -> None:
         """Open the jobs of the last batch and put on record what became of each."""
@@ -183,7 +160,7 @@ class Driver:
             return
         batch = plan.selection[step.start : step.stop]
         with ThreadPoolExecutor(min(_AT_ONCE, len(batch)), thread_name_prefix="replay") as pool:
-            outcomes = list(pool.map(lambda selected: reopening.reopen(self.ledger, plan, selected), batch))
+            outcomes = list(pool.map(lambda selected: self._reopen(plan, selected), batch))
         by_epoch = {(job_id, epoch + 1): what for (job_id, epoch), what in zip(batch, outcomes, strict=True)}
         tally = self._counted(progress.tally).with_outcomes(by_epoch)
         opened = outcomes.count(reopening.OPENED)
@@ -197,40 +174,38 @@ class Driver:
         except NameTakenError:
             return  # done by two, who opened the same
 
-    def _end(self, progress: Progress, how: str, by: str, reason: str) -> None:
-        number = progress.last.number + 1 if progress.last else 0
-        step = Step(number=number, end=how, by=by, reason=reason, at=self.ledger.clock())
+    def _reopen(self, plan: Plan, selected: Selected) -> str:
         try:
-            self._write(progress.plan, step)
-        except NameTakenError:
-            return
-        log.info("replay.ended", extra={"replay": progress.plan.id, "how": how, "by": by, "reason": reason})
-        self.ledger.store.delete(replays.marker_name(progress.plan.id))
+            return reopening.reopen(self.ledger, plan, selected)
+        except TransientError:
+            raise
+        except Exception:
+            # One damaged job must not keep all others of its replay from being opened.
+            log.exception("replay.job_crashed", extra={"replay": plan.id, "job_id": selected[0]})
+            return reopening.UNREADABLE
 
-    def _write(self, plan: Plan, step: Step) -> None:
-        records.write_once(self.ledger.store, replays.step_name(plan.id, step.number), step.document())
+    def _end(self, progress: Progress, how: str, by: str, reason: str) -> None:
+        plan = progress.plan
+        step = Step(number=progress.next_number, end=how, by=by, reason=reason, at=self.ledger.clock())
+        if self._takes(plan, step):
+            log.info("replay.ended", extra={"replay": plan.id, "how": how, "by": by, "reason": reason})
+            self.ledger.store.delete(replays.marker_name(plan.id))
+
+    def _takes(self, plan: Plan, step: Step) -> bool:
+        """Take a step, unless another driver was faster."""
+        try:
+            records.write_once(self.ledger.store, replays.step_name(plan.id, step.number), step.document())
+        except NameTakenError:
+            return False
+        return True
 
     # --- looking --------------------------------------------------------------------------------
 
-    def _view(self, plan: Plan, progress: Progress | None = None) -> View:
-        progress = progress or replays.read_progress(self.ledger.store, plan)
-        tally = self._counted(progress.tally)
-        return View(progress=progress, tally=tally, wait=self._wait(progress, tally))
-
-    def _wait(self, progress: Progress, tally: Tally) -> timedelta:
-        """Return how long no step is due."""
-        plan, last, look_again = progress.plan, progress.last, self.ledger.pace.beat / 2
-        if last is None or progress.taken is None:
-            return timedelta(0)
-        if not progress.is_done:
-            return look_again
-        is_over = tally.settled and tally.failed / tally.settled > plan.stop_above
-        waits_for_canary = progress.position == plan.canary and tally.pending
-        is_all_open = progress.position == len(plan.selection) and tally.pending
-        if waits_for_canary or is_all_open or (not is_over and len(tally.pending) >= MAX_PENDING):
-            return look_again
-        due = progress.taken + plan.pause_after(last.stop - last.start)
-        return max(timedelta(0), due - progress.now)
+    def _view(self, plan: Plan) -> View:
+        progress = read_progress(self.ledger.store, plan)
+        return View(
+            progress=progress, tally=self._counted(progress.tally), look_again=self.ledger.pace.beat / 2
+        )
 
     def _counted(self, tally: Tally) -> Tally:
         """Count what has settled since; a marker that is gone says so without a look at the job."""
@@ -251,30 +226,6 @@ class Driver:
         return "succeeded" if terminal.status == "succeeded" else "other"
 
 
-def facts_of(view: View) -> dict[str, Any]:
-    """Return a replay's facts for who asks: who, why, when, what, and how far it has come."""
-    plan, progress, tally = view.progress.plan, view.progress, view.tally
-    end = progress.last if progress.last and progress.last.end else None
-    return {
-        "id": plan.id,
-        "status": view.status,
-        "created_at": plan.created_at.isoformat(),
-        "by": plan.by,
-        "reason": plan.reason,
-        "filters": dict(plan.filters),
-        "rate_per_s": plan.rate_per_s,
-        "canary": plan.canary,
-        "stop_above": plan.stop_above,
-        "count": len(plan.selection),
-        "position": progress.position,
-        "opened": tally.opened,
-        "succeeded": tally.succeeded,
-        "failed": tally.failed,
-        "other": tally.other,
-        "pending": len(tally.pending),
-        "skipped": dict(tally.skipped),
-        "ended": {"at": end.at.isoformat() if end.at else None, "by": end.by, "reason": end.reason}
-        if end
-        else None,
-        "wait_s": round(view.wait.total_seconds(), 3),
-    }
+def _limit_text(view: View) -> str:
+    tally, limit = view.tally, view.progress.plan.stop_above
+    return f"{tally.failed} of {tally.settled} failed again, more than {limit:.0%}"

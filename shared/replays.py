@@ -1,4 +1,4 @@
-"""A replay as its records tell it: a frozen plan, the batches that were opened, and how it ended.
+"""A replay's records: a frozen plan, the batches that were opened, and how it ended.  No input or output.
 
 Batches and the end are numbered steps of one row, each created once: of any number of drivers one takes the
 next step, and after an end there is no further one.
@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from shared import records
-from shared.errors import NoSuchObjectError, ReplayNotFoundError
-from shared.ports import ObjectStore, Stat
+#: Prefix of the markers of replays that have not ended.
+MARKERS = "replaying/"
 
-_STEP = re.compile(r"(?P<number>\d+)\.(?P<part>json|done\.json)")
 _ID = re.compile(r"replay_[0-9a-z]{8,64}")
 
 Selected = tuple[str, int]  #: a job, and the epoch that failed
@@ -41,7 +39,12 @@ def plan_name(replay_id: str) -> str:
 
 def marker_name(replay_id: str) -> str:
     """Name of the marker that says a replay has not ended; created before the plan, deleted last."""
-    return f"replaying/{replay_id}"
+    return f"{MARKERS}{replay_id}"
+
+
+def marked(name: str) -> str:
+    """Return what a marker stands for, which need not be a replay's id."""
+    return name.removeprefix(MARKERS)
 
 
 def step_name(replay_id: str, number: int, part: str = "json") -> str:
@@ -113,8 +116,13 @@ class Step:
 
     def document(self) -> dict[str, Any]:
         """Return the record's members."""
-        members = {"end": self.end, "by": self.by, "reason": self.reason, "at": _iso(self.at)}
-        return members if self.end else {"start": self.start, "stop": self.stop, "at": _iso(self.at)}
+        if self.end:
+            return {"end": self.end, **self.ending()}
+        return {"start": self.start, "stop": self.stop, "at": _iso(self.at)}
+
+    def ending(self) -> dict[str, Any]:
+        """Return by whom a replay was ended, why and when."""
+        return {"by": self.by, "reason": self.reason, "at": _iso(self.at)}
 
     @classmethod
     def from_document(cls, number: int, document: Mapping[str, Any]) -> Self:
@@ -186,64 +194,3 @@ class Tally:
 
 def _iso(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a replay has come, as of one listing."""
-
-    plan: Plan
-    now: datetime  #: the store's time of the listing
-    last: Step | None = None  #: the last step taken
-    taken: datetime | None = None  #: the store's time of it
-    is_done: bool = True  #: whether what became of the last batch is on record
-    tally: Tally = field(default_factory=Tally)  #: as of the last batch that is done
-
-    @property
-    def position(self) -> int:
-        """How many of the selection batches have been taken for."""
-        return self.last.stop if self.last else 0
-
-
-def read_plan(store: ObjectStore, replay_id: str) -> Plan:
-    """Read a plan; ``ReplayNotFoundError`` if there is none."""
-    try:
-        return Plan.from_document(records.read_record(store, plan_name(replay_id)))
-    except NoSuchObjectError as error:
-        raise ReplayNotFoundError(f"There is no replay {replay_id}.") from error
-
-
-def read_progress(store: ObjectStore, plan: Plan) -> Progress:
-    """Read how far a replay has come: one listing, and at most three records."""
-    prefix = f"replays/{plan.id}/batch/"
-    listing = store.list(prefix)
-    steps: dict[int, dict[str, Stat]] = {}
-    for stat in listing.objects:
-        if match := _STEP.fullmatch(stat.name.removeprefix(prefix)):
-            steps.setdefault(int(match["number"]), {})[match["part"]] = stat
-    if not steps:
-        return Progress(plan=plan, now=listing.now)
-    number = max(steps)
-    last = _step(store, plan, number)
-    counted = max((n for n, parts in steps.items() if "done.json" in parts), default=None)
-    if last.end and number > 0:  # an end says nothing of how far batches have come
-        last = replace(last, stop=_step(store, plan, number - 1).stop)
-    return Progress(
-        plan=plan,
-        now=listing.now,
-        last=last,
-        taken=steps[number]["json"].updated,
-        is_done=last.end is not None or "done.json" in steps[number],
-        tally=Tally() if counted is None else _tally(store, plan, counted),
-    )
-
-
-def _step(store: ObjectStore, plan: Plan, number: int) -> Step:
-    return Step.from_document(number, records.read_record(store, step_name(plan.id, number)))
-
-
-def _tally(store: ObjectStore, plan: Plan, number: int) -> Tally:
-    return Tally.from_document(records.read_record(store, step_name(plan.id, number, "done.json")))

@@ -7,7 +7,8 @@ from shared import settling
 from shared.errors import DeadLetteredError, PermanentError
 from shared.ledger import Ledger
 from shared.messages import JOBS, decode
-from shared.replaying import Driver, View
+from shared.replay_progress import View
+from shared.replaying import Driver
 from shared.replays import Plan
 from tests.world import World
 

@@ -72,11 +72,46 @@ def test_what_was_replayed_or_resolved_is_found_only_if_it_is_asked_for(world: W
     assert dead_letters.handle(world.store, (resolved, 0), terminal, dead_letters.RESOLVED, {"by": "ada"})
     assert not dead_letters.handle(world.store, (resolved, 0), terminal, dead_letters.RESOLVED, {"by": "bob"})
     assert found(world) == [left]
-    states = {
-        letter.job_id: letter.state
-        for letter in dead_letters.find(world.store, Filter(includes_handled=True), world.clock())
+    assert [state_of(world, name) for name in (replayed, resolved, left)] == ["replayed", "resolved", "open"]
+
+
+def state_of(world: World, name: str) -> str:
+    (letter,) = dead_letters.of_job(world.ledger(), world.job(name))
+    return letter.state
+
+
+def test_what_is_replayed_after_all_is_no_longer_resolved(world: World) -> None:
+    (name,) = die(world, 1)
+    terminal = world.ledger().terminal(name, 0)
+    dead_letters.handle(world.store, (name, 0), terminal, dead_letters.RESOLVED, {"by": "ada"})
+    drive(world, driver(world).begin(a_plan(world, [name])))
+    assert state_of(world, name) == "replayed"
+
+
+def test_a_jobs_dead_letters_are_told_whatever_was_done_about_them(world: World) -> None:
+    (name,) = die(world, 1)
+    for epoch in range(1, 11):
+        world.clock.turn(hours=12)
+        plan = a_plan(world, [], id=f"replay_2026010100000{epoch:03d}", selection=((name, epoch - 1),))
+        driver(world).advance(driver(world).begin(plan).id)
+        fail(world, name, epoch)
+    letters = dead_letters.of_job(world.ledger(), world.job(name))
+    assert [(each.epoch, each.state) for each in letters] == [
+        *((n, "replayed") for n in range(10)),
+        (10, "open"),
+    ]
+    assert letters[-1].document() == {
+        "id": name,
+        "epoch": 10,
+        "at": world.clock().isoformat(),
+        "state": "open",
+        "slug": "dead-lettered",
+        "tenant": None,
+        "engine": None,
+        "attempt": 0,
+        "settled_by": "test",
+        "error": world.job(name).terminal.error,
     }
-    assert states == {replayed: "replayed", resolved: "resolved", left: "open"}
 
 
 def test_a_job_that_failed_again_is_one_open_dead_letter(world: World) -> None:
@@ -92,8 +127,9 @@ def test_looking_changes_nothing(world: World) -> None:
     die(world, 1, 2, 3)
     before = {stat.name: stat.generation for stat in world.store.list("").objects}
     published = len(world.queue.published)
-    for wanted in (Filter(), Filter(slug="poison"), Filter(includes_handled=True)):
+    for wanted in (Filter(), Filter(slug="poison"), Filter(since=world.clock())):
         list(dead_letters.read(world.store, list(dead_letters.find(world.store, wanted, world.clock()))))
+    dead_letters.of_job(world.ledger(), world.job(job_name(1)))
     assert {stat.name: stat.generation for stat in world.store.list("").objects} == before
     assert len(world.queue.published) == published
 
