@@ -12,6 +12,7 @@ from gunicorn.arbiter import Arbiter
 
 from api import (
     cors,
+    dead_letters,
     docs_page,
     effects,
     fleet,
@@ -21,6 +22,7 @@ from api import (
     operators,
     probes,
     problems,
+    replays,
     results,
     wire,
 )
@@ -78,7 +80,19 @@ def create_app(services: Services) -> Flask:
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
-    for routes in (jobs, results, effects, fleet, probes, operators, internal, openapi, docs_page):
+    for routes in (
+        jobs,
+        results,
+        effects,
+        fleet,
+        probes,
+        operators,
+        dead_letters,
+        replays,
+        internal,
+        openapi,
+        docs_page,
+    ):
         app.register_blueprint(routes.routes)
     return app
 

@@ -4,14 +4,16 @@ The index is looked at, never taken from: to read it is no delivery, and changes
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from heapq import heappush, heappushpop
 from typing import Any
 
 from shared import records
 from shared.errors import PHOTO_FAULTS, InternalError, NameTakenError, NoSuchObjectError
+from shared.history import History
 from shared.jobs import Claim, Job
 from shared.ports import Listing, ObjectStore
 from shared.reading import Reader
@@ -118,6 +120,12 @@ def handle(
     return _create(store, records.dead_name(terminal.at, *key, how), document)
 
 
+def resolve(store: ObjectStore, job: Job, document: Mapping[str, Any]) -> bool:
+    """Write that nothing more is to be done about a job's failure; return whether it was us."""
+    terminal = job.terminal
+    return terminal is not None and handle(store, (job.id, job.worked.number), terminal, RESOLVED, document)
+
+
 def _origin(reader: Reader, job_id: str, epoch: int, attempt: int) -> dict[str, Any]:
     """Say whose job it was and on which engine; a damaged record must not keep the failure from the index."""
     origin: dict[str, Any] = {"tenant": None, "engine": None}
@@ -155,13 +163,27 @@ def find(store: ObjectStore, wanted: Filter, now: datetime) -> Iterator[DeadLett
 
 def of_job(reader: Reader, job: Job) -> list[DeadLetter]:
     """Return every dead letter that a job has had, whatever was done about it, oldest first."""
-    letters: list[DeadLetter] = []
-    for number, trace in sorted(job.history.epochs.items()):
-        terminal = reader.terminal(job.id, number) if trace.terminal else None
-        if terminal and is_due(terminal):
-            prefix = records.dead_name(terminal.at, job.id, number).removesuffix("json")
-            letters += _letters(reader.store.list(prefix))
+    letters = [
+        letter for prefix in prefixes(reader, job.history) for letter in _letters(reader.store.list(prefix))
+    ]
     return list(read(reader.store, letters))
+
+
+def prefixes(reader: Reader, history: History) -> list[str]:
+    """Return what the names of each dead letter of a job begin with, and of what was done about it."""
+    ends = reader.ends(history)
+    due = [(terminal.at, epoch) for epoch, terminal in ends.items() if is_due(terminal)]
+    return [records.dead_name(at, history.job_id, epoch).removesuffix("json") for at, epoch in due]
+
+
+def newest(found: Iterable[DeadLetter], limit: int) -> tuple[int, list[DeadLetter]]:
+    """Return how many there are and the newest of them, newest first; no more than those are kept."""
+    kept: list[tuple[datetime, tuple[str, int], DeadLetter]] = []
+    count = 0
+    for count, letter in enumerate(found, 1):
+        keep = heappush if count <= limit else heappushpop
+        keep(kept, (letter.at, letter.key, letter))
+    return count, [letter for _, _, letter in sorted(kept, reverse=True)]
 
 
 def read(store: ObjectStore, letters: list[DeadLetter]) -> Iterator[DeadLetter]:

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from shared.ports import Listing
+
 #: Prefix of the markers of replays that have not ended.
 MARKERS = "replaying/"
 
 _ID = re.compile(r"replay_[0-9a-z]{8,64}")
+
+_PLAN = re.compile(rf"replays/(?P<id>{_ID.pattern})/plan\.json")
 
 Selected = tuple[str, int]  #: a job, and the epoch that failed
 
@@ -35,6 +39,12 @@ def is_replay_id(value: str) -> bool:
 def plan_name(replay_id: str) -> str:
     """Name of the plan."""
     return f"replays/{replay_id}/plan.json"
+
+
+def plans(listing: Listing) -> list[str]:
+    """Return the ids of the replays whose plans are in a listing, newest first."""
+    found = [(stat.updated, match["id"]) for stat in listing.objects if (match := _PLAN.fullmatch(stat.name))]
+    return [replay_id for _, replay_id in sorted(found, reverse=True)]
 
 
 def marker_name(replay_id: str) -> str:

@@ -80,6 +80,8 @@ def test_the_canary_is_waited_for(world: World) -> None:
     assert opened(world) == names[:3]
     world.queue.published.clear()
     for name in names[:3]:
+        driver(world).advance(plan.id)
+        assert opened(world) == names[:3], "all of it"
         assert world.deliver(job_id=name, epoch=1) is Outcome.ACK
     driver(world).advance(plan.id)
     assert opened(world) == names
@@ -260,6 +262,20 @@ def test_a_driver_that_died_in_a_batch_makes_the_next_ones_no_faster(world: Worl
             assert last - first + 1 <= 5 * (times[last] - times[first]) + 2 * 5
 
 
+def test_a_batch_that_is_being_opened_is_left_to_its_driver(world: World, caplog) -> None:
+    plan = driver(world).begin(a_plan(world, die(world, 1)))
+    seen = []
+
+    def look(call: str) -> None:
+        if call == f"before store.create {replays.step_name(plan.id, 0, 'done.json')}" and not seen:
+            world.clock.turn(seconds=59)
+            seen.append(driver(world, "other").advance(plan.id))
+
+    driver(world, ledger=world.ledger(Process(look))).advance(plan.id)
+    assert [(view.progress.is_done, view.wait) for view in seen] == [(False, world.pace.beat / 2)]
+    assert "replay.batch_again" not in caplog.messages
+
+
 def test_drivers_at_the_same_moment_take_one_step(world: World) -> None:
     names = die(world, *range(6))
     plan = driver(world).begin(a_plan(world, names, rate_per_s=2.0))
@@ -379,6 +395,14 @@ def test_a_cancel_between_two_steps_of_a_driver_wins_or_loses_but_never_both(wor
     assert opened(world) == names[:1]
 
 
+def test_a_replay_that_has_not_begun_can_be_cancelled(world: World) -> None:
+    plan = driver(world).begin(a_plan(world, die(world, 1)))
+    assert driver(world).cancel(plan.id, "bob", "never mind").status == "cancelled"
+    assert driver(world).look(plan.id).document()["position"] == 0
+    assert driver(world).advance(plan.id).status == "cancelled"
+    assert opened(world) == []
+
+
 def test_a_replay_that_is_done_cannot_be_cancelled(world: World) -> None:
     names = die(world, 1)
     plan = driver(world).begin(a_plan(world, names))
@@ -409,7 +433,8 @@ def test_at_most_so_many_jobs_of_a_replay_are_open_at_once(world: World) -> None
     for _ in range(20):
         driver(world).advance(plan.id)
         world.clock.turn(seconds=1)
-    assert MAX_PENDING <= len(opened(world)) - 1 < MAX_PENDING + 30
+    assert len(opened(world)) == 1 + 120, "the first number of open jobs that is no smaller, in batches of 30"
+    assert driver(world).look(plan.id).wait == world.pace.beat / 2
     assert drive(world, plan).tally.succeeded == len(names)
 
 

@@ -23,6 +23,7 @@ def every_call(world: ApiWorld) -> list[tuple[str, str]]:
     for rule in world.client.application.url_map.iter_rules():
         for known in (job_id, "job_nobody"):
             path = rule.rule.replace("<job_id>", known).replace("<name>", "color").replace("<slug>", "poison")
+            path = path.replace("<replay_id>", "replay_nobody00")
             calls += [(method, path) for method in sorted(rule.methods - {"HEAD", "OPTIONS"})]
     return [*calls, ("GET", "/nowhere"), ("PUT", "/v1/jobs"), ("PATCH", "/health")]
 
