@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, redirect, request, send_file
 from werkzeug.wrappers import Response as Answer
 
 from api.job_view import is_expired
-from api.operator_orders import read_filter, read_statement
+from api.operator_orders import read_filter, read_resolution
 from api.operators import for_operator, read_limit
 from api.services import Services
 from shared import dead_letters
@@ -72,7 +72,7 @@ def open_photo(job_id: str) -> Answer:
 def resolve() -> Response:
     """Write down that nothing more is to be done about jobs that have failed; all of them, or none."""
     app = for_operator()
-    statement = read_statement(request, "jobs", "reason")
+    statement = read_resolution(request)
     jobs = [_job(app, job_id) for job_id in statement.jobs]
     for job in jobs:
         if job.terminal is None or not dead_letters.is_due(job.terminal):

@@ -18,6 +18,8 @@ MAX_RATE_PER_S = 100
 MAX_REASON = 500
 #: Jobs that may be named one by one.
 MAX_NAMED = 100
+#: Who asks, unless they say.
+OPERATOR = "operator"
 DEFAULT_RATE_PER_S, DEFAULT_CANARY, DEFAULT_STOP_ABOVE = 5.0, 5, 0.2
 
 _MAX_BYTES = 131_072
@@ -43,8 +45,8 @@ class ReplayOrder:
 class Statement:
     """Who does something, why, and to which jobs."""
 
-    by: str
-    reason: str
+    by: str = OPERATOR
+    reason: str = ""
     jobs: tuple[str, ...] = ()
 
 
@@ -75,7 +77,7 @@ def read_replay_order(request: Request) -> ReplayOrder:
     return ReplayOrder(
         jobs=values.get("jobs", ()),
         filters=filters,
-        by=values.get("by", "operator"),
+        by=values.get("by", OPERATOR),
         reason=values["reason"],
         rate_per_s=values.get("rate_per_s", DEFAULT_RATE_PER_S),
         canary=values.get("canary"),
@@ -85,11 +87,19 @@ def read_replay_order(request: Request) -> ReplayOrder:
     )
 
 
-def read_statement(request: Request, *needed: str) -> Statement:
-    """Read a body that says who does something and why, and to which jobs if they are needed."""
-    readers = {name: _REPLAY[name] for name in ("by", *needed)}
-    values = _read(read_object(request), readers, needed=needed)
-    return Statement(by=values.get("by", "operator"), reason=values["reason"], jobs=values.get("jobs", ()))
+def read_resolution(request: Request) -> Statement:
+    """Read the body of ``POST /v1/dead-letters/resolve``."""
+    return _statement(request, ("jobs", "reason", "by"), needed=("jobs", "reason"))
+
+
+def read_cancellation(request: Request) -> Statement:
+    """Read the body of ``POST /v1/replays/{id}/cancel``; a reason may be missing where there is haste."""
+    return _statement(request, ("reason", "by"), needed=())
+
+
+def _statement(request: Request, fields: tuple[str, ...], needed: tuple[str, ...]) -> Statement:
+    values = _read(read_object(request), {name: _REPLAY[name] for name in fields}, needed)
+    return Statement(**values)
 
 
 def read_object(request: Request) -> dict[str, Any]:

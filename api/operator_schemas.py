@@ -62,7 +62,7 @@ def _dead_letters() -> dict[str, Schema]:
         "DeadLetter": _object(letter),
         "DeadLetters": _list_of("dead_letters", "DeadLetter"),
         "JobsDeadLetters": _object(of_a_job),
-        "Statement": _object({"reason": _REASON, "by": _WHO}, optional=("by",)),
+        "Statement": _object({"reason": _REASON, "by": _WHO}, optional=("reason", "by")),
         "Resolution": _object({"jobs": _JOBS, "reason": _REASON, "by": _WHO}, optional=("by",)),
         "Resolved": _object({"resolved": names, "already": names}),
     }

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.identity import new_replay_id
 from api.job_view import base_url
-from api.operator_orders import DEFAULT_CANARY, ReplayOrder, read_replay_order, read_statement
+from api.operator_orders import DEFAULT_CANARY, OPERATOR, ReplayOrder, read_cancellation, read_replay_order
 from api.operators import for_operator, read_limit
 from api.services import Services
 from shared import dead_letters, replays
@@ -33,7 +33,7 @@ def list_replays() -> Response:
     """List replays, newest first."""
     app, limit = for_operator(), read_limit()
     plans = replays.plans(app.ledger.store.list("replays/"))
-    driver = Driver(ledger=app.ledger, by="operator")
+    driver = Driver(ledger=app.ledger, by=OPERATOR)
     told = [driver.look(replay_id).document() for replay_id in plans[:limit]]
     return jsonify(count=len(plans), truncated=len(plans) > limit, replays=told)
 
@@ -74,7 +74,7 @@ def advance(replay_id: str) -> Response:
 def cancel(replay_id: str) -> Response:
     """End a replay; the jobs that it has opened go on."""
     app = for_operator()
-    statement = read_statement(request, "reason")
+    statement = read_cancellation(request)
     return jsonify(_driver(app, replay_id).cancel(replay_id, statement.by, statement.reason).document())
 
 
@@ -151,4 +151,4 @@ def _planned(app: Services, found: Plan, *, is_new: bool) -> Response:
 def _driver(app: Services, replay_id: str) -> Driver:
     if not replays.is_replay_id(replay_id):
         raise ReplayNotFoundError(f"There is no replay {replay_id[:80]}.")
-    return Driver(ledger=app.ledger, by="operator")
+    return Driver(ledger=app.ledger, by=OPERATOR)

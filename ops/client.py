@@ -5,7 +5,6 @@ or the same thing twice.
 """
 
 import hashlib
-import io
 import ipaddress
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from ops.answers import (
     pause_s,
     read_object,
 )
+from ops.counted_file import CountedFile
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT = httpx.Timeout(30, connect=5)
@@ -69,7 +69,7 @@ class Client:
         """Send one photo from disk; the key makes it safe to send it again when the answer is lost."""
 
         def send() -> httpx.Response:
-            with _CountedFile(photo, sent) as file:
+            with CountedFile(photo, sent) as file:
                 return self.http.post(
                     f"{self.url}/v1/jobs",
                     data=fields,
@@ -102,6 +102,17 @@ class Client:
         """Return how many jobs are open, and the oldest of them (operators)."""
         return self._get(f"{self.url}/v1/jobs?status=open&limit={limit}", "count", "jobs")
 
+    def get(self, path: str, *members: str, **query: Any) -> dict[str, Any]:
+        """Return what is at a path of the API: an object with at least these members."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return read_object(self._ask(lambda: self.http.get(f"{self.url}{path}", params=given)), *members)
+
+    def post(self, path: str, body: Mapping[str, Any], *members: str, key: str = "") -> dict[str, Any]:
+        """Send an order that may be repeated, and return an object with at least these members."""
+        headers = {"Idempotency-Key": key} if key else {}
+        url = f"{self.url}{path}"
+        return read_object(self._ask(lambda: self.http.post(url, json=body, headers=headers)), *members)
+
     def records(self, job_id: str) -> dict[str, Any]:
         """Return every record of a job (operators)."""
         return self._get(f"{self._job_url(job_id)}/records", "records")
@@ -114,14 +125,18 @@ class Client:
         DamagedError
             If its size or digest differs; what has arrived is left in the file.
         """
-        got: list[tuple[int, str]] = []
-        self._ask(lambda: self._download(str(result.get("url")), into, got))
-        size_bytes, sha256 = got[-1]
+        size_bytes, sha256 = self.download(str(result.get("url")), into)
         if (size_bytes, sha256) != (result.get("bytes"), result.get("sha256")):
             raise DamagedError(
                 f"{size_bytes} bytes with sha256 {sha256} arrived, the job says "
                 f"{result.get('bytes')} with {result.get('sha256')}; fetch it again"
             )
+
+    def download(self, url: str, into: Path) -> tuple[int, str]:
+        """Write what is at a URL to a file, and return its size and sha256."""
+        got: list[tuple[int, str]] = []
+        self._ask(lambda: self._download(url, into, got))
+        return got[-1]
 
     def _download(self, url: str, into: Path, got: list[tuple[int, str]]) -> httpx.Response:
         with self.http.stream("GET", url, follow_redirects=True) as response:
@@ -232,16 +247,3 @@ class _Bearer(httpx.Auth):
         if self._key and (request.url.scheme, request.url.host, request.url.port) == self._origin:
             request.headers["Authorization"] = f"Bearer {self._key}"
         yield request
-
-
-class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read."""
-
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
-        super().__init__(path)
-        self._told = told
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size) or b""
-        self._told(self.tell())
-        return data
