@@ -11,6 +11,7 @@ import click
 
 from bench import (
     bars,
+    edges,
     images,
     memory,
     poll,
@@ -51,6 +52,8 @@ PROTOCOLS: dict[str, Measurement] = {
 }
 #: What is done to a photo, without the service around it; drawn too.
 IMAGES: dict[str, Measurement] = {"images": images.measure}
+#: What a matte gains that is refined.
+EDGES: dict[str, Measurement] = {"edges": edges.measure}
 RESULTS = ROOT / "bench" / "results"
 
 
@@ -60,7 +63,7 @@ RESULTS = ROOT / "bench" / "results"
 @click.option("--images", "of_images", is_flag=True, help="Measure each stage of a picture.")
 @click.option(
     "--only",
-    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES]),
+    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES, *EDGES]),
     multiple=True,
     help="Measure these alone.",
 )
@@ -85,7 +88,7 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
-        return (MEASUREMENTS | PROTOCOLS | IMAGES)[name](Path(folder), drive, effort)
+        return (MEASUREMENTS | PROTOCOLS | IMAGES | EDGES)[name](Path(folder), drive, effort)
 
 
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:
