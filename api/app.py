@@ -12,6 +12,7 @@ from gunicorn.arbiter import Arbiter
 
 from api import (
     cors,
+    dead_letters,
     delivery,
     docs_page,
     effects,
@@ -22,6 +23,7 @@ from api import (
     operators,
     probes,
     problems,
+    replays,
     results,
     uploads,
     wire,
@@ -89,6 +91,8 @@ def create_app(services: Services) -> Flask:
         probes,
         operators,
         delivery,
+        dead_letters,
+        replays,
         internal,
         openapi,
         docs_page,

@@ -16,6 +16,7 @@ from api.call import (
     query,
 )
 from api.delivery_calls import delivery_calls
+from api.operator_calls import operator_calls
 from api.schemas import ref
 from api.upload_calls import upload_calls
 
@@ -178,52 +179,13 @@ def _probes() -> Paths:
     }
 
 
-def _operators() -> Paths:
-    return {
-        "/v1/jobs/{job_id}/records": {
-            "get": Call(
-                summary="Read a job's records",
-                answers={200: "Records"},
-                tag="operators",
-                parameters=(JOB_ID, ADMIN),
-                problems=(400, 404),
-            )
-        },
-        "/internal/sweep": {
-            "post": Call(
-                summary="Run one sweep",
-                answers={200: "Counts"},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-        "/internal/broom": {
-            "post": Call(
-                summary="Delete what nobody may be given any more",
-                answers={200: "Counts"},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-        "/internal/events": {
-            "post": Call(
-                summary="Take over that a job has settled",
-                answers={204: None},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-        "/internal/dead-letters": {
-            "post": Call(
-                summary="Take a message that the queue gave up",
-                answers={204: None},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-    }
-
-
 def calls() -> Paths:
     """Return every call by path and method."""
-    return {**_jobs(), **upload_calls(), **_catalogue(), **_probes(), **_operators(), **delivery_calls()}
+    return {
+        **_jobs(),
+        **upload_calls(),
+        **_catalogue(),
+        **_probes(),
+        **operator_calls(),
+        **delivery_calls(),
+    }

@@ -102,10 +102,16 @@ class Client:
         """Return how many jobs are open, and the oldest of them (operators)."""
         return self._get(f"{self.url}/v1/jobs?status=open&limit={limit}", "count", "jobs")
 
-    def operate(self, method: str, path: str, *members: str, document: object = None) -> dict[str, Any]:
-        """Make a call of an operator, which does the same if it is made twice; return its JSON object."""
-        answer = self._ask(lambda: self.http.request(method, f"{self.url}{path}", json=document))
-        return read_object(answer, *members)
+    def get(self, path: str, *members: str, **query: Any) -> dict[str, Any]:
+        """Return what is at a path of the API: an object with at least these members."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return read_object(self._ask(lambda: self.http.get(f"{self.url}{path}", params=given)), *members)
+
+    def post(self, path: str, body: Mapping[str, Any], *members: str, key: str = "") -> dict[str, Any]:
+        """Send an order that may be repeated, and return an object with at least these members."""
+        headers = {"Idempotency-Key": key} if key else {}
+        url = f"{self.url}{path}"
+        return read_object(self._ask(lambda: self.http.post(url, json=body, headers=headers)), *members)
 
     def records(self, job_id: str) -> dict[str, Any]:
         """Return every record of a job (operators)."""
@@ -119,14 +125,18 @@ class Client:
         DamagedError
             If its size or digest differs; what has arrived is left in the file.
         """
-        got: list[tuple[int, str]] = []
-        self._ask(lambda: self._download(str(result.get("url")), into, got))
-        size_bytes, sha256 = got[-1]
+        size_bytes, sha256 = self.download(str(result.get("url")), into)
         if (size_bytes, sha256) != (result.get("bytes"), result.get("sha256")):
             raise DamagedError(
                 f"{size_bytes} bytes with sha256 {sha256} arrived, the job says "
                 f"{result.get('bytes')} with {result.get('sha256')}; fetch it again"
             )
+
+    def download(self, url: str, into: Path) -> tuple[int, str]:
+        """Write what is at a URL to a file, and return its size and sha256."""
+        got: list[tuple[int, str]] = []
+        self._ask(lambda: self._download(url, into, got))
+        return got[-1]
 
     def _download(self, url: str, into: Path, got: list[tuple[int, str]]) -> httpx.Response:
         with self.http.stream("GET", url, follow_redirects=True) as response:

@@ -1,4 +1,4 @@
-"""A file on its way to a service, which tells how far it has come."""
+"""A file that tells how much of it has been read, so that an upload can show its progress."""
 
 import io
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class CountedFile(io.FileIO):
         self._told = told
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read on, and tell."""
+        """Read on, and tell where that has led to."""
         data = super().read(-1 if size is None else size) or b""
         self._told(self.tell())
         return data

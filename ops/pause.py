@@ -50,7 +50,7 @@ def pause(reason: str, url: str, key: str | None, *, as_json: bool, **where: str
         pushes = switch.pushes() if switch else {}
         wishes = {"reason": reason, "by": by, "pushes": pushes}
         # On record before anything is detached: what is not on record could not be attached again.
-        answer = client.operate("POST", f"{_PATH}/pause", "delivery", document=wishes)
+        answer = client.post(f"{_PATH}/pause", wishes, "delivery")
         if switch:
             switch.detach()
     click.echo(json_line(answer) if as_json else delivery_line(answer))
@@ -66,20 +66,20 @@ def resume(url: str, key: str | None, *, as_json: bool, **where: str | None) -> 
     Exit status: 0 running, 1 refused, 2 usage, 3 the service or Pub/Sub cannot be reached.
     """
     with connect(url, key) as client, _switch(client, where) as switch:
-        left = switch.attach(client.operate("GET", _PATH, "pushes")["pushes"]) if switch else []
+        left = switch.attach(client.get(_PATH, "pushes")["pushes"]) if switch else []
         if left:
             raise RefusedError(
                 f"{', '.join(left)}: detached, and not by ./cutout pause. "
                 "Attach it with ./cutout topology --attach, then run this again."
             )
-        answer = client.operate("POST", f"{_PATH}/resume", "delivery")
+        answer = client.post(f"{_PATH}/resume", {}, "delivery")
     click.echo(json_line(answer) if as_json else delivery_line(answer))
 
 
 @contextmanager
 def _switch(client: Client, where: Mapping[str, str | None]) -> "Iterator[Switch | None]":
     """Lend what detaches pushes, or ``None`` where the broker of one machine holds jobs by itself."""
-    is_pubsub, project = client.operate("GET", _PATH, "queue")["queue"] == "pubsub", _project(where)
+    is_pubsub, project = client.get(_PATH, "queue")["queue"] == "pubsub", _project(where)
     if is_pubsub and project is None:
         raise click.UsageError("Jobs go through Pub/Sub there: name the project with --project.")
     if project is None:

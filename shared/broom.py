@@ -32,6 +32,8 @@ _AT_ONCE = 16
 #: What a job's id may begin with, behind ``job_``: as many parts as fit into a day.
 PARTS = tuple("".join(pair) for pair in product(string.digits + string.ascii_lowercase, repeat=2))
 
+_PHOTOS, _RECORDS = "inputs/job_", "jobs/job_"
+
 _Visit = Callable[[], str]
 
 
@@ -75,8 +77,8 @@ class Broom:
 
     def _jobs(self, part: str) -> Iterator[tuple[str, _Visit]]:
         # Photos first: one that is an hour old by then has its promise in the later listing, or none ever.
-        photos = _by_job(self.ledger.store.list(f"inputs/job_{part}").objects, "inputs/", ".")
-        listing = self.ledger.store.list(f"jobs/job_{part}")
+        photos = _by_job(self.ledger.store.list(_PHOTOS + part).objects, "inputs/", ".")
+        listing = self.ledger.store.list(_RECORDS + part)
         jobs = _by_job(listing.objects, "jobs/", "/")
         for job_id, stats in jobs.items():
             history = History.from_listing(job_id, Listing(objects=tuple(stats), now=listing.now))

@@ -175,6 +175,22 @@ class UploadNotFoundError(PermanentError):
     status = 404
 
 
+class DeadLetterNotFoundError(PermanentError):
+    """The job has no dead letter: it has not failed, or by the photo's own fault."""
+
+    slug = "dead-letter-not-found"
+    title = "The job has no dead letter"
+    status = 404
+
+
+class ReplayNotFoundError(PermanentError):
+    """No such replay."""
+
+    slug = "replay-not-found"
+    title = "There is no such replay"
+    status = 404
+
+
 class ResultNotFoundError(PermanentError):
     """The job has no result of this name."""
 
@@ -229,6 +245,22 @@ class UploadExpiredError(PermanentError):
     slug = "upload-expired"
     title = "The upload's time is over"
     status = 410
+
+
+class NotReplayableError(PermanentError):
+    """Only a job whose newest epoch has failed can be replayed."""
+
+    slug = "not-replayable"
+    title = "The job cannot be replayed"
+    status = 409
+
+
+class ReplayEndedError(PermanentError):
+    """The replay has ended and cannot be cancelled any more."""
+
+    slug = "replay-ended"
+    title = "The replay has ended already"
+    status = 409
 
 
 class ExpiredError(PermanentError):
@@ -352,6 +384,13 @@ class InvalidValueError(UnprocessableError):
 
     slug = "invalid-value"
     title = "A field's value cannot be taken"
+
+
+class NothingSelectedError(UnprocessableError):
+    """A filter that matches no dead letter."""
+
+    slug = "nothing-selected"
+    title = "Nothing matches"
 
 
 class IdempotencyKeyReusedError(UnprocessableError):

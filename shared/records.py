@@ -67,9 +67,10 @@ def results_prefix(job_id: str, epoch: int, attempt: int | None = None) -> str:
     return f"results/{job_id}/e{epoch}/" + (f"{attempt}/" if attempt is not None else "")
 
 
-def dead_name(terminal_at: datetime, job_id: str, epoch: int) -> str:
-    """Name of a failure in the operators' index."""
-    return f"dead/{terminal_at.astimezone(UTC):%Y-%m-%d}/{job_id}.e{epoch}.json"
+def dead_name(terminal_at: datetime, job_id: str, epoch: int, handled: str = "") -> str:
+    """Name of a failure in the operators' index, or of the word that it has been handled."""
+    day = f"{terminal_at.astimezone(UTC):%Y-%m-%d}"
+    return f"dead/{day}/{job_id}.e{epoch}" + (f".{handled}.json" if handled else ".json")
 
 
 # --- members ------------------------------------------------------------------------------------

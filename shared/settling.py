@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared import records
+from shared import dead_letters, records
 from shared.errors import (
-    PHOTO_FAULTS,
     JobNotSettledError,
     NameTakenError,
     NoSuchObjectError,
@@ -68,8 +67,8 @@ def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: K
 
 def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> None:
     """Do what a settled epoch still owes; each step may have been done before."""
-    if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
-        _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
+    if dead_letters.is_due(terminal):
+        dead_letters.enter(ledger, job_id, epoch, terminal)
     if known.has_losers(terminal, ledger.pace):
         both(
             ledger.beside,

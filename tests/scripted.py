@@ -156,6 +156,7 @@ def runner(service) -> Callable[..., Any]:
 
     def invoke(*args: object, url: str = service.url) -> Any:
         words = [str(arg) for arg in args]
-        return CliRunner().invoke(main, [words[0], "--url", url, *words[1:]], obj=BRISK)
+        depth = 2 if words[0] in {"dead-letters", "replays"} else 1
+        return CliRunner().invoke(main, [*words[:depth], "--url", url, *words[depth:]], obj=BRISK)
 
     return invoke

@@ -7,6 +7,7 @@ import pytest
 
 from shared import messages
 from tests.api_world import FOREIGN, ORIGIN, PREVIEW, ApiWorld, slug
+from tests.dead import a_plan, die, driver, opened
 from tests.world import JOB, Process
 
 
@@ -22,6 +23,7 @@ def every_call(world: ApiWorld) -> list[tuple[str, str]]:
     for rule in world.client.application.url_map.iter_rules():
         for known in (job_id, "job_nobody"):
             path = rule.rule.replace("<job_id>", known).replace("<name>", "color").replace("<slug>", "poison")
+            path = path.replace("<replay_id>", "replay_nobody00")
             calls += [(method, path) for method in sorted(rule.methods - {"HEAD", "OPTIONS"})]
     return [*calls, ("GET", "/nowhere"), ("PUT", "/v1/jobs"), ("PATCH", "/health")]
 
@@ -203,6 +205,13 @@ def test_the_sweep_does_what_is_due(world: ApiWorld) -> None:
     world.submitted()
     world.clock.turn(minutes=16)
     assert world.client.post("/internal/sweep").json == {"published": 1, "open": 1}
+
+
+def test_the_sweep_drives_replays(world: ApiWorld) -> None:
+    names = die(world, 1, 2)
+    driver(world).begin(a_plan(world, names, canary=2))
+    assert world.client.post("/internal/sweep").json["replays"] == 1
+    assert opened(world) == names
 
 
 def dead_letter(

@@ -17,6 +17,7 @@ from shared.errors import MalformedMessageError
 from shared.records import Terminal
 from shared.uploads import Uploads
 from tests.api_world import ApiWorld
+from tests.dead import a_plan, die, drive, driver
 from worker.handler import Outcome, handle
 from worker.report import report
 
@@ -148,6 +149,20 @@ def test_a_warm_up_is_answered(left: Left) -> None:
     assert left.push(left.written["messages"]["warmup"]) is Outcome.ACK
 
 
+def test_a_replay_that_has_ended_is_told(left: Left) -> None:
+    (replay,) = left.world.client.get("/v1/replays").json["replays"]
+    assert (replay["status"], replay["reason"]) == ("done", "the worker was down")
+    assert left.world.client.get(f"/v1/replays/{replay['id']}").status_code == 200
+
+
+def test_dead_letters_are_told_with_what_was_done_about_them(left: Left) -> None:
+    listed = left.world.client.get("/v1/dead-letters").json["dead_letters"]
+    assert {letter["id"] for letter in listed} == {"job_failed", "job_replayed"}
+    for number, state in ((1, "replayed"), (2, "resolved")):
+        answer = left.world.client.get(f"/v1/dead-letters/job_{number:016d}")
+        assert [letter["state"] for letter in answer.json["dead_letters"]] == [state]
+
+
 def test_an_event_is_taken_over(left: Left) -> None:
     message = left.written["messages"]["job"] | {"job_id": "job_done"}
     data = base64.b64encode(json.dumps(message).encode()).decode()
@@ -213,9 +228,14 @@ def test_this_version_writes_what_its_file_says(tmp_path: Path) -> None:
     for _ in range(4):
         world.deliver(job_id=failing)
     world.client.delete(f"/v1/jobs/{job_id}")
-    world.submitted()
     world.client.post("/v1/uploads", json={"content_type": "image/jpeg", "bytes": 1})
+    first, second = die(world, 1, 2)
+    world.queue.published.clear()
+    world.model.fail_with = None
+    drive(world, driver(world).begin(a_plan(world, [first])))
+    world.client.post("/v1/dead-letters/resolve", json={"jobs": [second], "reason": "refunded"})
     world.client.post("/v1/delivery/pause", json={"reason": "x"})
+    world.submitted()
     report(world.services())
     written = members({name: json.loads(world.store.read(name).data) for name in recorded(world)})
     assert written == members(said["objects"])
@@ -231,6 +251,6 @@ def members(objects: dict[str, Any]) -> dict[str, set[str]]:
     """The members of each kind of record; a kind is a name without ids and numbers."""
     found: dict[str, set[str]] = {}
     for name, document in objects.items():
-        kind = re.sub(r"job_\w+|upload_\w+|worker-\d+|\d+", "", name)
+        kind = re.sub(r"(?:job|upload|replay)_\w+|worker-\d+|\d+", "", name)
         found.setdefault(kind, set()).update(document)
     return found
