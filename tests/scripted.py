@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = answer  # noqa: N815 - the names that the standard library calls
+    do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names that the standard library calls
 
     def log_message(self, *_args: Any) -> None:
         """Say nothing."""
