@@ -14,11 +14,13 @@ from shared.errors import (
     ImageEmptyError,
     ImageTooLargeError,
     InvalidValueError,
+    NotFoundError,
     UnknownFieldError,
     UnsupportedImageError,
     UnsupportedMediaTypeError,
 )
 from shared.photo_gate import MAX_DIRECT_BYTES, TYPES
+from shared.places import is_in_the_cloud
 from shared.ports import UploadTicket
 from shared.uploads import Upload, Uploads
 
@@ -48,7 +50,10 @@ def begin() -> Response:
 
 @routes.put("/v1/uploads/<upload_id>")
 def receive(upload_id: str) -> Response:
-    """Take the photo of an upload; the URL is the right to send it."""
+    """Take an upload's photo, where the store has no door of its own; the URL is the right to send it."""
+    if is_in_the_cloud(services().settings.store):
+        # Here a photo would lie in memory, twice as large as any that comes with its job.
+        raise NotFoundError("Photos are not taken here; PUT this one to the URL of its ticket.")
     uploads = _uploads()
     upload = uploads.find(upload_id)
     uploads.require_time(upload)

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from shared.checksums import crc32c
 from shared.errors import StoreUnavailableError
 from shared.folder_store import FolderStore
 from shared.photo_gate import MAX_DIRECT_BYTES
+from shared.places import Bucket
 from shared.ports import ObjectStore
 from tests.api_world import ApiWorld, slug
 from tests.gcs_fake import running
@@ -246,6 +248,17 @@ def test_a_door_that_is_late_says_so(here: Shop) -> None:
     assert slug(here.put_here(ticket, b"")) == (422, "image-empty")
     assert here.put_here(ticket, b"x").status_code == 204
     assert slug(here.put_here(ticket, b"x")) == (409, "upload-used")
+
+
+def test_where_the_store_has_a_door_the_api_takes_no_photo(here: Shop) -> None:
+    """It would lie in the memory of an instance (field report 15)."""
+    upload_id, app = here.begin()["upload_id"], here.client.application
+    services = app.extensions["cutout"]
+    settings = replace(services.settings, store=Bucket("photos"))
+    app.extensions["cutout"] = replace(services, settings=settings)
+    answer = here.client.put(f"/v1/uploads/{upload_id}", data=here.world.photo)
+    assert slug(answer) == (404, "not-found")
+    assert here.world.names("inputs/") == []
 
 
 def test_a_job_before_its_photo_is_refused_and_may_come_again(shop: Shop) -> None:
