@@ -52,7 +52,7 @@ def promise(app: Services, submission: Submission, caller: Caller) -> Promised:
 
 
 def _promise_upload(app: Services, submission: Submission, upload_id: str, caller: Caller) -> Promised:
-    uploads = Uploads(store=app.ledger.store, clock=app.ledger.clock)
+    uploads = Uploads(store=app.ledger.store, clock=app.ledger.clock, beside=app.ledger.beside)
     upload = uploads.find(upload_id, caller.tenant)
     uploads.require_time(upload)
     photo = uploads.pin(upload)

@@ -66,7 +66,7 @@ def receive(upload_id: str) -> Response:
 
 def _uploads() -> Uploads:
     ledger = services().ledger
-    return Uploads(store=ledger.store, clock=ledger.clock)
+    return Uploads(store=ledger.store, clock=ledger.clock, beside=ledger.beside)
 
 
 def _own_ticket(upload: Upload) -> UploadTicket:

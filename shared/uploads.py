@@ -31,6 +31,7 @@ from shared.errors import (
 )
 from shared.ports import Clock, ObjectStore, UploadTicket
 from shared.records import PhotoPin
+from shared.side_by_side import Beside, both, here
 
 #: How long a photo may take to come, and its job to be asked for.
 LASTS = timedelta(hours=1)
@@ -46,6 +47,7 @@ class Upload:
 
     id: str
     generation: int
+    age: timedelta  #: since its record was written, by the store's clock
     document: Mapping[str, Any]  #: the record whole, with what a later version may have added
 
     @property
@@ -55,7 +57,7 @@ class Upload:
 
     @property
     def expires_at(self) -> datetime:
-        """Until when the photo may be uploaded and submitted."""
+        """Until when the photo may be uploaded and submitted, as its client was told."""
         return datetime.fromisoformat(self.document["expires_at"])
 
     @property
@@ -73,6 +75,11 @@ class Upload:
         """Whether nobody may have it any more."""
         return bool(self.document.get("swept"))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its time was over before a job had it, or before that job was promised."""
+        return self.is_swept or (self.job_id is None and self.age >= LASTS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploads:
@@ -80,6 +87,7 @@ class Uploads:
 
     store: ObjectStore
     clock: Clock
+    beside: Beside = here
 
     def begin(self, content_type: str, size_bytes: int, owner: str | None) -> Upload:
         """Let somebody upload a photo."""
@@ -92,7 +100,7 @@ class Uploads:
             "owner": owner,
         }
         written = records.write_once(self.store, record_name(upload_id), document)
-        return Upload(id=upload_id, generation=written.generation, document=document)
+        return Upload(id=upload_id, generation=written.generation, age=timedelta(0), document=document)
 
     def ticket(self, upload: Upload, max_bytes: int) -> UploadTicket | None:
         """Return a ticket to the store itself, or ``None`` where the photo must come through the API."""
@@ -120,12 +128,13 @@ class Uploads:
 
     def read(self, upload_id: str) -> Upload | None:
         """Read an upload's record, or ``None`` if there is none."""
+        name = record_name(upload_id)
         try:
-            blob = self.store.read(record_name(upload_id))
+            blob, stat = both(self.beside, lambda: self.store.read(name), lambda: self.store.stat(name))
         except NoSuchObjectError:
             return None
-        document = records.parse(blob.stat.name, blob.data)
-        return Upload(id=upload_id, generation=blob.stat.generation, document=document)
+        document = records.parse(name, blob.data)
+        return Upload(id=upload_id, generation=blob.stat.generation, age=stat.age, document=document)
 
     def receive(self, upload: Upload, photo: Path) -> None:
         """Store the photo, once.
@@ -141,10 +150,10 @@ class Uploads:
         except NameTakenError as error:
             raise UploadUsedError("A photo has been uploaded here already; begin another upload.") from error
 
-    def require_time(self, upload: Upload) -> None:
-        """Refuse an upload whose time was over before a job had it, or before that job was promised."""
-        is_late = upload.job_id is None and self.clock() >= upload.expires_at
-        if is_late or upload.is_swept:
+    @staticmethod
+    def require_time(upload: Upload) -> None:
+        """Refuse an upload whose time is over."""
+        if upload.is_over:
             over = upload.expires_at.isoformat(timespec="seconds")
             raise _refusal(UploadExpiredError, f"the upload's time was over at {over}; begin another")
 

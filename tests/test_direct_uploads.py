@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -238,6 +238,23 @@ def test_what_is_late_is_refused_and_changes_nothing(shop: Shop) -> None:
     assert slug(answer) == (410, "upload-expired")
     assert answer.json["errors"][0]["field"] == "upload_id"
     assert everything(shop.world) == before
+
+
+@pytest.mark.parametrize("hours", [-1, 1, 25])
+def test_a_host_whose_clock_is_wrong_refuses_no_upload_and_forgets_none(here: Shop, hours: int) -> None:
+    """Fault C1: the store's clock alone tells how old an upload is."""
+    upload_id, app = here.uploaded(), here.client.application
+    services = app.extensions["cutout"]
+    ledger = replace(services.ledger, clock=lambda: here.world.clock() + timedelta(hours=hours))
+    app.extensions["cutout"] = replace(services, ledger=ledger)
+    other = here.begin()
+    assert here.put(other) == 204
+    assert here.submit(upload_id).status_code == 202
+    here.world.clock.turn(minutes=59)
+    assert here.submit(other["upload_id"]).status_code == 202
+    late = here.uploaded()
+    here.world.clock.turn(minutes=61)
+    assert slug(here.submit(late)) == (410, "upload-expired")
 
 
 def test_a_door_that_is_late_says_so(here: Shop) -> None:

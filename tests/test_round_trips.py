@@ -139,6 +139,7 @@ def test_a_photo_that_was_uploaded_first_is_never_read_by_the_api(world: ApiWorl
     trips = ask(world, lambda api: api.post("/v1/jobs", json={"upload_id": upload_id}))
     assert [re.sub(r"upload_\w+.json", "", call) for call in trips.calls] == [
         "read uploads/",
+        "stat uploads/",
         "stat inputs/UPLOAD",
         "replace uploads/",
         *ACCEPTING[1:],
