@@ -397,6 +397,30 @@ def test_the_same_submission_twice_at_once_is_one_job_that_keeps_its_photo(
         shop.world.assert_succeeded(job_id)
 
 
+@pytest.mark.parametrize("key", [None, "order-1"])
+def test_a_store_that_fails_once_at_any_call_costs_an_answer_and_nothing_else(
+    tmp_path: Path, key: str | None
+) -> None:
+    """Faults G1 to G3: before a call, or after it was done and nobody heard."""
+    for moment, call in enumerate(calls_of_a_submission(tmp_path, key)):
+        shop = Shop(ApiWorld(tmp_path))
+        upload_id = shop.uploaded()
+
+        def fail() -> None:
+            raise StoreUnavailableError("away")
+
+        first = Shop(shop.world, shop.world.api(Process(once_at(moment, fail)))).submit(upload_id, key)
+        answer = shop.submit(upload_id, key)
+        (job_id,) = {name.split("/")[1] for name in shop.world.names("jobs/")}
+        if key:
+            assert first.status_code in {202, 503}, call
+            assert (answer.status_code, answer.json["id"]) == (202, job_id), call
+        else:
+            assert (first.status_code, answer.status_code) in {(202, 409), (503, 202), (503, 409)}, call
+        assert shop.world.deliver(job_id=job_id) is Outcome.ACK
+        shop.world.assert_succeeded(job_id)
+
+
 def test_a_store_that_is_away_while_an_upload_is_taken_leaves_it_to_be_submitted_again(here: Shop) -> None:
     def away(call: str) -> None:
         if call.startswith("before store.create jobs/"):
