@@ -226,6 +226,15 @@ def test_a_body_of_no_announced_length_is_cut_off_where_it_is_too_long(here: Sho
     assert answer.status_code == 204
 
 
+def test_a_body_that_ends_too_early_is_not_kept(here: Shop) -> None:
+    path = urlsplit(here.begin()["url"]).path
+    environ = {"CONTENT_LENGTH": "1000"}
+    answer = here.client.put(path, input_stream=io.BytesIO(b"x" * 999), environ_overrides=environ)
+    assert slug(answer) == (400, "malformed-request")
+    assert here.world.names("inputs/") == []
+    assert here.client.put(path, data=b"x").status_code == 204
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
