@@ -189,6 +189,7 @@ def test_jobs_can_be_named_whatever_they_failed_of(world: ApiWorld) -> None:
     assert (plan["count"], plan["filters"]) == (2, {"jobs": [second, fail_of_photo]})
     world.queue.published.clear()
     assert drive(world, plan["id"])["succeeded"] == 2
+    assert not [name for name in world.names("dead/") if fail_of_photo in name], "and it is no dead letter"
     assert world.client.get(f"/v1/jobs/{first}").json["epoch"] == 0
 
 
