@@ -206,6 +206,31 @@ def test_a_retry_with_its_key_finds_the_same_replay_even_once_it_is_done(world: 
     assert opened(world) == names
 
 
+@pytest.mark.parametrize(("reason", "status"), [("the worker was down", 201), ("another", 422)])
+def test_of_two_orders_under_one_key_at_the_same_moment_one_is_planned(
+    world: ApiWorld, reason: str, status: int
+) -> None:
+    die(world, 1, 2)
+    faster: list[TestResponse] = []
+
+    def order_too(call: str) -> None:
+        if call.startswith("before store.create replaying/") and not faster:
+            faster.append(replay(world, key="k"))
+
+    order = {"reason": reason, "filters": {"slug": "dead-lettered"}}
+    slower = world.api(Process(order_too)).post("/v1/replays", json=order, headers={"Idempotency-Key": "k"})
+    assert (faster[0].status_code, slower.status_code) == (201, status)
+    assert world.client.get("/v1/replays").json["count"] == 1
+
+
+def test_a_damaged_replay_hides_no_other_from_the_list(world: ApiWorld) -> None:
+    die(world, 1)
+    whole = replay(world).json["id"]
+    world.store.create("replays/replay_00000bad/plan.json", b"not json")
+    listed = world.client.get("/v1/replays").json
+    assert (listed["count"], [each["id"] for each in listed["replays"]]) == (2, [whole])
+
+
 def test_asked_twice_without_a_key_no_job_is_opened_twice(world: ApiWorld) -> None:
     names = die(world, 1, 2, 3)
     first, second = replay(world).json, replay(world).json
