@@ -197,6 +197,16 @@ def test_a_damaged_job_keeps_no_other_from_being_replayed(world: World) -> None:
     world.assert_succeeded(whole, epoch=1)
 
 
+def test_an_answer_that_cannot_be_read_keeps_no_replay_from_its_end(world: World) -> None:
+    (name,) = die(world, 1)
+    plan = driver(world).begin(a_plan(world, [name]))
+    driver(world).advance(plan.id)
+    world.store.create(f"jobs/{name}/e1/terminal.json", b"not json")
+    world.store.delete(f"open/{name}.e1")
+    view = drive(world, plan, works=False)
+    assert (view.status, view.tally.other) == ("done", 1)
+
+
 def test_storage_that_is_away_for_one_job_is_waited_for(world: World) -> None:
     names = die(world, 1, 2)
     plan = driver(world).begin(a_plan(world, names, canary=2))
