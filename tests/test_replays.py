@@ -353,6 +353,37 @@ def drive_with_sweeps(world: World, plan: replays.Plan):
     return driver(world).look(plan.id)
 
 
+def test_whoever_dies_while_planning_asks_again_and_has_one_replay(tmp_path: Path) -> None:
+    seen: list[str] = []
+    world = World(tmp_path)
+    driver(world, ledger=world.ledger(Process(seen.append))).begin(a_plan(world, die(world, 1)))
+    assert len(seen) == 4
+    for moment, call in enumerate(seen):
+        world = World(tmp_path)
+        plan = a_plan(world, die(world, 1))
+        world.queue.published.clear()
+        with pytest.raises(Killed):
+            driver(world, ledger=world.ledger(Process(kill_at(moment)))).begin(plan)
+        view = drive(world, driver(world).begin(plan))
+        assert (view.status, view.tally.succeeded, view.progress.plan) == ("done", 1, plan), call
+        assert world.names("replaying/") == [], call
+
+
+def test_whoever_dies_while_cancelling_asks_again_and_no_further_job_is_opened(tmp_path: Path) -> None:
+    seen: list[str] = []
+    world, plan = at_position(tmp_path, 1)
+    driver(world, ledger=world.ledger(Process(seen.append))).cancel(plan.id, "bob", "stop")
+    assert len(seen) > 8
+    for moment, call in enumerate(seen):
+        world, plan = at_position(tmp_path, 1)
+        with pytest.raises(Killed):
+            driver(world, ledger=world.ledger(Process(kill_at(moment)))).cancel(plan.id, "bob", "stop")
+        assert driver(world).cancel(plan.id, "bob", "stop").status == "cancelled", call
+        view = drive_with_sweeps(world, plan)
+        assert (view.status, view.tally.opened) == ("cancelled", 1), call
+        assert world.names("replaying/") == [], call
+
+
 def test_a_killed_plan_was_never_made_and_its_marker_goes_away(world: World) -> None:
     names = die(world, 1)
     with pytest.raises(Killed):
