@@ -172,6 +172,37 @@ def test_a_filter_is_counted_then_frozen_then_replayed(world: ApiWorld) -> None:
     assert world.client.get(f"/v1/replays/{plan['id']}").json == done
 
 
+def test_a_client_that_polls_is_told_of_the_failure_and_then_of_the_replay(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    world.queue.published.clear()
+    url = f"/v1/jobs/{name}"
+    failed = world.client.get(url)
+    assert (failed.json["status"], failed.json["error"]["slug"]) == ("failed", "dead-lettered")
+    plan = replay(world).json
+    unchanged = {"If-None-Match": failed.headers["ETag"]}
+    assert world.client.get(url, headers=unchanged).status_code == 304, "a plan alone is no news"
+    world.client.post(f"/v1/replays/{plan['id']}/advance")
+    news = world.client.get(url, headers=unchanged).json
+    assert (news["status"], news["epoch"], news["error"], news["finished_at"]) == ("queued", 1, None, None)
+    drive(world, plan["id"])
+    done = world.client.get(url).json
+    assert (done["id"], done["status"], done["epoch"]) == (name, "succeeded", 1)
+    picture = world.client.get(f"{url}/results/color")
+    assert len(picture.data) == done["results"]["color"]["bytes"]
+    assert world.client.delete(url).status_code == 204
+    assert world.names("results/") == world.names("inputs/") == []
+
+
+def test_a_client_that_withdraws_a_replayed_job_has_its_answer(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    world.queue.published.clear()
+    plan = replay(world).json
+    world.client.post(f"/v1/replays/{plan['id']}/advance")
+    assert world.client.post(f"/v1/jobs/{name}/cancel").json["status"] == "cancelled"
+    done = drive(world, plan["id"])
+    assert (done["status"], done["other"], done["failed"]) == ("done", 1, 0)
+
+
 def test_what_failed_first_is_replayed_first(world: ApiWorld) -> None:
     for number in (3, 1, 2):
         die(world, number)
