@@ -1,5 +1,8 @@
 """Replays for operators: plan one, look at it, take its next step, end it."""
 
+import logging
+from typing import Any
+
 from flask import Blueprint, Response, jsonify, request
 
 from api.identity import new_replay_id
@@ -11,6 +14,7 @@ from shared import dead_letters, replays
 from shared.errors import (
     FieldFault,
     IdempotencyKeyReusedError,
+    InternalError,
     InvalidValueError,
     JobNotFoundError,
     NothingSelectedError,
@@ -21,6 +25,7 @@ from shared.replay_progress import read_plan
 from shared.replaying import Driver
 from shared.replays import Plan, Selected
 
+log = logging.getLogger(__name__)
 routes = Blueprint("replays", __name__)
 
 #: More than this is more than one plan may hold.
@@ -34,8 +39,17 @@ def list_replays() -> Response:
     app, limit = for_operator(), read_limit()
     plans = replays.plans(app.ledger.store.list("replays/"))
     driver = Driver(ledger=app.ledger, by=OPERATOR)
-    told = [driver.look(replay_id).document() for replay_id in plans[:limit]]
+    told = [document for replay_id in plans[:limit] if (document := _told(driver, replay_id))]
     return jsonify(count=len(plans), truncated=len(plans) > limit, replays=told)
+
+
+def _told(driver: Driver, replay_id: str) -> dict[str, Any] | None:
+    """Tell of a replay; one that is damaged must not hide the others."""
+    try:
+        return driver.look(replay_id).document()
+    except (InternalError, KeyError, TypeError, ValueError):
+        log.exception("replay.unreadable", extra={"replay": replay_id})
+        return None
 
 
 @routes.post("/v1/replays")
@@ -53,7 +67,7 @@ def plan() -> Response:
         return jsonify(count=len(selection), canary=canary, jobs=shown)
     wanted = _plan(app, replay_id, order, selection, canary)
     found = Driver(ledger=app.ledger, by=order.by).begin(wanted)
-    return _planned(app, found, is_new=found == wanted)
+    return _planned(app, _agree(found, order), is_new=found == wanted)
 
 
 @routes.get("/v1/replays/<replay_id>")
@@ -84,9 +98,12 @@ def cancel(replay_id: str) -> Response:
 def _known(app: Services, replay_id: str, order: ReplayOrder) -> Plan | None:
     """Return the plan that a key stands for already."""
     try:
-        found = read_plan(app.ledger.store, replay_id)
+        return _agree(read_plan(app.ledger.store, replay_id), order)
     except ReplayNotFoundError:
         return None
+
+
+def _agree(found: Plan, order: ReplayOrder) -> Plan:
     if found.request_digest != order.digest:
         raise IdempotencyKeyReusedError("The key was used for another replay; use a new key.")
     return found

@@ -11,7 +11,7 @@ import click
 from ops.answers import DamagedError, one_line, problem_text
 from ops.client import Client, connect, operator_options
 from ops.moments import Moment, Rate, Share
-from ops.replays import drive, terms, who
+from ops.replays import counted, drive, terms, who
 from ops.show import json_line, size_text
 
 _FILTERS = ("since", "until", "slug", "tenant", "engine")
@@ -89,7 +89,7 @@ def replay(jobs: tuple[str, ...], url: str, key: str | None, *, dry_run: bool, *
     order = _order(jobs, options)
     with connect(url, key) as client:
         if dry_run:
-            click.echo("\n".join(_counted(client.post("/v1/replays", order | {"dry_run": True}, "count"))))
+            click.echo("\n".join(_selected(client.post("/v1/replays", order | {"dry_run": True}, "count"))))
             return
         plan = client.post("/v1/replays", order, "id", "status", "count", key=secrets.token_hex(16))
         click.echo(one_line(f"{plan['count']} selected for {plan['id']}: {terms(plan)}"))
@@ -132,7 +132,7 @@ def _fetch_photo(client: Client, answer: Mapping[str, Any]) -> Path:
     return into
 
 
-def _counted(answer: Mapping[str, Any]) -> Iterator[str]:
+def _selected(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{answer['count']} would be replayed, canary {answer['canary']}; nothing was changed"
     yield from (one_line(job_id) for job_id in answer["jobs"])
     if answer["count"] > len(answer["jobs"]):
@@ -141,7 +141,7 @@ def _counted(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
     letters = answer["dead_letters"]
-    yield f"{answer['count']} open dead letters"
+    yield counted(answer["count"], "open dead letter")
     yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
     if answer.get("truncated"):
         yield f"... and {answer['count'] - len(letters)} more; --limit shows more"

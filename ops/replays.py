@@ -117,6 +117,11 @@ def told(replay: Mapping[str, Any]) -> Iterator[str]:
         yield _ending(replay)
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many there are."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def terms(replay: Mapping[str, Any]) -> str:
     """Say at what rate a replay goes, and what stops it."""
     rate, limit = f"{replay['rate_per_s']:g}/s", f"{replay['stop_above']:.0%}"
@@ -134,7 +139,7 @@ def _ending(replay: Mapping[str, Any]) -> str:
 
 
 def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{answer['count']} replays"
+    yield counted(answer["count"], "replay")
     for replay in answer["replays"]:
         facts = [replay[name] for name in ("id", "status", "created_at", "by")]
         yield "  ".join(one_line(fact) for fact in (*facts, progress(replay), replay["reason"]))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from heapq import heappush, heappushpop
+from itertools import islice
 from typing import Any
 
 from shared import records
@@ -154,7 +155,7 @@ def _create(store: ObjectStore, name: str, document: Mapping[str, Any]) -> bool:
 def find(store: ObjectStore, wanted: Filter, now: datetime) -> Iterator[DeadLetter]:
     """Return the dead letters that are meant, by day; records are read only if they must be."""
     for prefix in _prefixes(wanted, now):
-        letters = [letter for letter in _letters(store.list(prefix)) if wanted.meets(letter)]
+        letters = (letter for letter in _letters(store.list(prefix)) if wanted.meets(letter))
         if wanted.needs_records:
             yield from (letter for letter in read(store, letters) if wanted.meets_facts(letter))
         else:
@@ -186,31 +187,33 @@ def newest(found: Iterable[DeadLetter], limit: int) -> tuple[int, list[DeadLette
     return count, [letter for _, _, letter in sorted(kept, reverse=True)]
 
 
-def read(store: ObjectStore, letters: list[DeadLetter]) -> Iterator[DeadLetter]:
+def read(store: ObjectStore, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
     """Read the records of dead letters, in order, a piece at a time."""
+    rest = iter(letters)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dead-letters") as pool:
-        for first in range(0, len(letters), _PIECE):
-            piece = letters[first : first + _PIECE]
+        while piece := list(islice(rest, _PIECE)):
             yield from pool.map(lambda letter: replace(letter, facts=_facts(store, letter)), piece)
 
 
 def _letters(listing: Listing) -> Iterator[DeadLetter]:
-    found = [(stat, match) for stat in listing.objects if (match := _NAME.fullmatch(stat.name))]
-    handled: dict[tuple[str, str], str] = {}
-    for _, match in found:
-        if match["handled"]:
-            key = match["job_id"], match["epoch"]
-            # What was replayed is out of the operator's hands, resolved before or not.
-            handled[key] = REPLAYED if REPLAYED in (match["handled"], handled.get(key)) else RESOLVED
-    for stat, match in found:
-        if not match["handled"]:
-            yield DeadLetter(
-                job_id=match["job_id"],
-                epoch=int(match["epoch"]),
-                name=stat.name,
-                at=stat.updated,
-                state=handled.get((match["job_id"], match["epoch"]), OPEN),
-            )
+    handled = _handled(listing)
+    for stat in listing.objects:
+        match = _NAME.fullmatch(stat.name)
+        if match and not match["handled"]:
+            key = match["job_id"], int(match["epoch"])
+            state = handled.get(key, OPEN)
+            yield DeadLetter(job_id=key[0], epoch=key[1], name=stat.name, at=stat.updated, state=state)
+
+
+def _handled(listing: Listing) -> dict[tuple[str, int], str]:
+    """Say what was done about which failures; a replay counts for more than a resolution."""
+    handled: dict[tuple[str, int], str] = {}
+    for stat in listing.objects:
+        match = _NAME.fullmatch(stat.name)
+        if match and match["handled"]:
+            key = match["job_id"], int(match["epoch"])
+            handled[key] = REPLAYED if REPLAYED in {match["handled"], handled.get(key)} else RESOLVED
+    return handled
 
 
 def _facts(store: ObjectStore, letter: DeadLetter) -> dict[str, Any]:

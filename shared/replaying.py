@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from shared import dead_letters, records, reopening, replays
 from shared.errors import (
+    InternalError,
     NameTakenError,
     NoSuchObjectError,
     ReplayEndedError,
@@ -221,6 +222,10 @@ class Driver:
             terminal = self.ledger.terminal(*key)
         except NoSuchObjectError:
             return None
+        except (InternalError, KeyError, TypeError, ValueError):
+            # What cannot be read will never say how it ended; the replay must end all the same.
+            log.exception("replay.job_crashed", extra={"job_id": key[0]})
+            return "other"
         if dead_letters.is_due(terminal):
             return "failed"
         return "succeeded" if terminal.status == "succeeded" else "other"

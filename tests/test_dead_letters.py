@@ -32,6 +32,30 @@ def test_a_failure_that_is_ours_is_entered_with_its_cause_shop_and_engine(world:
     assert facts == {"slug": "out-of-memory", "engine": "disc", "tenant": None, "attempt": 3}
 
 
+@pytest.mark.parametrize(
+    ("fault", "slug"),
+    [
+        (OutOfMemoryError("cuda"), "out-of-memory"),
+        (MemoryError(), "out-of-memory"),
+        (None, "timeout"),
+        (ValueError("bug"), "internal-error"),
+    ],
+)
+def test_a_job_that_ran_out_of_memory_or_time_can_be_replayed_once_that_is_mended(
+    world: World, fault: Exception | None, slug: str
+) -> None:
+    world.accept()
+    world.model.fail_with = fault
+    world.model.during = None if fault else lambda: world.clock.turn(seconds=481)
+    for _ in range(4):
+        world.deliver()
+    assert found(world, slug=slug) == [JOB]
+    world.model.fail_with = world.model.during = None
+    drive(world, driver(world).begin(a_plan(world, [JOB])))
+    world.assert_succeeded(epoch=1)
+    assert found(world) == []
+
+
 def test_the_photos_own_fault_is_no_dead_letter(world: World) -> None:
     die(world, 1, error=ImageCorruptError)
     assert found(world) == []

@@ -72,6 +72,30 @@ def test_a_failed_job_has_the_shape_it_is_said_to_have(world: ApiWorld, spec: di
     assert check(spec, spec["paths"]["/v1/jobs/{job_id}"]["get"], answer)
 
 
+def test_what_operators_send_and_get_has_the_shape_it_is_said_to_have(world: ApiWorld, spec: dict) -> None:
+    first, second = die(world, 1, 2)
+    terms = {"by": "ada", "reason": "a bad night", "rate_per_s": 0.5, "canary": 1, "stop_above": 0}
+    for path, order, status in (
+        ("/v1/replays", {**terms, "filters": {"slug": "dead-lettered"}, "dry_run": True}, 200),
+        ("/v1/replays", {**terms, "jobs": [first]}, 201),
+        ("/v1/dead-letters/resolve", {"jobs": [second], "reason": "refunded"}, 200),
+    ):
+        operation = spec["paths"][path]["post"]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        jsonschema.validate(order, {**schema, "components": spec["components"]})
+        answer = world.client.post(path, json=order)
+        assert answer.status_code == status
+        assert check(spec, operation, answer)
+    (replay_id,) = (each["id"] for each in world.client.get("/v1/replays").json["replays"])
+    for call, order in (("advance", {}), ("cancel", {"by": "bob"})):
+        operation = spec["paths"][f"/v1/replays/{{replay_id}}/{call}"]["post"]
+        assert check(spec, operation, world.client.post(f"/v1/replays/{replay_id}/{call}", json=order))
+    for path in ("/v1/dead-letters", "/v1/replays"):
+        assert check(spec, spec["paths"][path]["get"], world.client.get(path))
+    shown = world.client.get(f"/v1/dead-letters/{first}")
+    assert check(spec, spec["paths"]["/v1/dead-letters/{job_id}"]["get"], shown)
+
+
 def test_every_slug_is_documented_and_resolves(world: ApiWorld) -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     slugs = set(every_error()) - INWARD

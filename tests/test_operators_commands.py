@@ -94,7 +94,7 @@ def test_dead_letters_are_counted_and_the_newest_listed(world: ApiWorld, run) ->
         f"{job_name(3)}  {world.clock().isoformat()}  e0  no attempt  {why}",
         "... and 2 more; --limit shows more",
     ]
-    assert lines(run("dead-letters", "list", "--slug", "poison"))[0] == "1 open dead letters"
+    assert lines(run("dead-letters", "list", "--slug", "poison"))[0] == "1 open dead letter"
     assert lines(run("dead-letters", "list", "--until", "2026-01-01T01:00Z"))[0] == "2 open dead letters"
     assert lines(run("dead-letters", "list", "--since", "12h")) == ["0 open dead letters"]
     assert json.loads(run("dead-letters", "list", "--json", "--tenant", "x").stdout)["count"] == 0
@@ -169,7 +169,7 @@ def test_replays_are_listed_shown_and_cancelled(world: ApiWorld, run) -> None:
     body = {"reason": "day lost", "by": "ada", "filters": {"slug": "dead-lettered"}}
     replay_id = world.client.post("/v1/replays", json=body).json["id"]
     (count, line) = lines(run("replays", "list"))
-    assert count == "1 replays"
+    assert count == "1 replay"
     assert line == f"{replay_id}  running  {world.clock().isoformat()}  ada  0 of 3, 0 succeeded  day lost"
     assert lines(run("replays", "show", replay_id))[1:] == [
         f"asked for    {world.clock().isoformat()} by ada: day lost",

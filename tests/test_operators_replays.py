@@ -172,6 +172,37 @@ def test_a_filter_is_counted_then_frozen_then_replayed(world: ApiWorld) -> None:
     assert world.client.get(f"/v1/replays/{plan['id']}").json == done
 
 
+def test_a_client_that_polls_is_told_of_the_failure_and_then_of_the_replay(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    world.queue.published.clear()
+    url = f"/v1/jobs/{name}"
+    failed = world.client.get(url)
+    assert (failed.json["status"], failed.json["error"]["slug"]) == ("failed", "dead-lettered")
+    plan = replay(world).json
+    unchanged = {"If-None-Match": failed.headers["ETag"]}
+    assert world.client.get(url, headers=unchanged).status_code == 304, "a plan alone is no news"
+    world.client.post(f"/v1/replays/{plan['id']}/advance")
+    news = world.client.get(url, headers=unchanged).json
+    assert (news["status"], news["epoch"], news["error"], news["finished_at"]) == ("queued", 1, None, None)
+    drive(world, plan["id"])
+    done = world.client.get(url).json
+    assert (done["id"], done["status"], done["epoch"]) == (name, "succeeded", 1)
+    picture = world.client.get(f"{url}/results/color")
+    assert len(picture.data) == done["results"]["color"]["bytes"]
+    assert world.client.delete(url).status_code == 204
+    assert world.names("results/") == world.names("inputs/") == []
+
+
+def test_a_client_that_withdraws_a_replayed_job_has_its_answer(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    world.queue.published.clear()
+    plan = replay(world).json
+    world.client.post(f"/v1/replays/{plan['id']}/advance")
+    assert world.client.post(f"/v1/jobs/{name}/cancel").json["status"] == "cancelled"
+    done = drive(world, plan["id"])
+    assert (done["status"], done["other"], done["failed"]) == ("done", 1, 0)
+
+
 def test_what_failed_first_is_replayed_first(world: ApiWorld) -> None:
     for number in (3, 1, 2):
         die(world, number)
@@ -189,6 +220,7 @@ def test_jobs_can_be_named_whatever_they_failed_of(world: ApiWorld) -> None:
     assert (plan["count"], plan["filters"]) == (2, {"jobs": [second, fail_of_photo]})
     world.queue.published.clear()
     assert drive(world, plan["id"])["succeeded"] == 2
+    assert not [name for name in world.names("dead/") if fail_of_photo in name], "and it is no dead letter"
     assert world.client.get(f"/v1/jobs/{first}").json["epoch"] == 0
 
 
@@ -203,6 +235,31 @@ def test_a_retry_with_its_key_finds_the_same_replay_even_once_it_is_done(world: 
     assert again.json["status"] == "done"
     assert slug(replay(world, key="k", reason="another")) == (422, "idempotency-key-reused")
     assert opened(world) == names
+
+
+@pytest.mark.parametrize(("reason", "status"), [("the worker was down", 201), ("another", 422)])
+def test_of_two_orders_under_one_key_at_the_same_moment_one_is_planned(
+    world: ApiWorld, reason: str, status: int
+) -> None:
+    die(world, 1, 2)
+    faster: list[TestResponse] = []
+
+    def order_too(call: str) -> None:
+        if call.startswith("before store.create replaying/") and not faster:
+            faster.append(replay(world, key="k"))
+
+    order = {"reason": reason, "filters": {"slug": "dead-lettered"}}
+    slower = world.api(Process(order_too)).post("/v1/replays", json=order, headers={"Idempotency-Key": "k"})
+    assert (faster[0].status_code, slower.status_code) == (201, status)
+    assert world.client.get("/v1/replays").json["count"] == 1
+
+
+def test_a_damaged_replay_hides_no_other_from_the_list(world: ApiWorld) -> None:
+    die(world, 1)
+    whole = replay(world).json["id"]
+    world.store.create("replays/replay_00000bad/plan.json", b"not json")
+    listed = world.client.get("/v1/replays").json
+    assert (listed["count"], [each["id"] for each in listed["replays"]]) == (2, [whole])
 
 
 def test_asked_twice_without_a_key_no_job_is_opened_twice(world: ApiWorld) -> None:

@@ -182,6 +182,9 @@ def test_what_has_succeeded_or_been_handled_meanwhile_is_skipped(world: World) -
         "unknown": 2,
     }
     assert (view.tally.opened, view.tally.succeeded) == (1, 1)
+    first = json.loads(world.store.read(replays.step_name(plan.id, 0, "done.json")).data)["outcomes"]
+    assert (first[replayed], first[erased]) == ("replayed already", "erased")
+    assert world.names("open/") == [f"open/{job_name(5)}.e0"], "nothing was begun for the others"
     assert {name: world.store.stat(name).generation for name in world.names(f"jobs/{replayed}/")} == before
 
 
@@ -192,6 +195,16 @@ def test_a_damaged_job_keeps_no_other_from_being_replayed(world: World) -> None:
     view = drive(world, driver(world).begin(a_plan(world, [damaged, whole], canary=2)))
     assert (view.status, view.tally.skipped, view.tally.succeeded) == ("done", {"unreadable": 1}, 1)
     world.assert_succeeded(whole, epoch=1)
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_replay_from_its_end(world: World) -> None:
+    (name,) = die(world, 1)
+    plan = driver(world).begin(a_plan(world, [name]))
+    driver(world).advance(plan.id)
+    world.store.create(f"jobs/{name}/e1/terminal.json", b"not json")
+    world.store.delete(f"open/{name}.e1")
+    view = drive(world, plan, works=False)
+    assert (view.status, view.tally.other) == ("done", 1)
 
 
 def test_storage_that_is_away_for_one_job_is_waited_for(world: World) -> None:
@@ -210,7 +223,7 @@ def test_storage_that_is_away_for_one_job_is_waited_for(world: World) -> None:
 
 def test_pictures_that_are_kept_no_longer_are_not_made_again(world: World) -> None:
     names = die(world, 1)
-    world.clock.turn(days=401)
+    world.clock.time = world.ledger().accepted(names[0]).expires_at
     plan = driver(world).begin(a_plan(world, names))
     view = drive(world, plan)
     assert view.tally.skipped == {"expired": 1}
@@ -338,6 +351,37 @@ def drive_with_sweeps(world: World, plan: replays.Plan):
         if not world.names("replaying/"):
             break
     return driver(world).look(plan.id)
+
+
+def test_whoever_dies_while_planning_asks_again_and_has_one_replay(tmp_path: Path) -> None:
+    seen: list[str] = []
+    world = World(tmp_path)
+    driver(world, ledger=world.ledger(Process(seen.append))).begin(a_plan(world, die(world, 1)))
+    assert len(seen) == 4
+    for moment, call in enumerate(seen):
+        world = World(tmp_path)
+        plan = a_plan(world, die(world, 1))
+        world.queue.published.clear()
+        with pytest.raises(Killed):
+            driver(world, ledger=world.ledger(Process(kill_at(moment)))).begin(plan)
+        view = drive(world, driver(world).begin(plan))
+        assert (view.status, view.tally.succeeded, view.progress.plan) == ("done", 1, plan), call
+        assert world.names("replaying/") == [], call
+
+
+def test_whoever_dies_while_cancelling_asks_again_and_no_further_job_is_opened(tmp_path: Path) -> None:
+    seen: list[str] = []
+    world, plan = at_position(tmp_path, 1)
+    driver(world, ledger=world.ledger(Process(seen.append))).cancel(plan.id, "bob", "stop")
+    assert len(seen) > 8
+    for moment, call in enumerate(seen):
+        world, plan = at_position(tmp_path, 1)
+        with pytest.raises(Killed):
+            driver(world, ledger=world.ledger(Process(kill_at(moment)))).cancel(plan.id, "bob", "stop")
+        assert driver(world).cancel(plan.id, "bob", "stop").status == "cancelled", call
+        view = drive_with_sweeps(world, plan)
+        assert (view.status, view.tally.opened) == ("cancelled", 1), call
+        assert world.names("replaying/") == [], call
 
 
 def test_a_killed_plan_was_never_made_and_its_marker_goes_away(world: World) -> None:
@@ -522,6 +566,7 @@ def test_a_failure_that_nobody_has_finished_is_finished_before_it_is_replayed(wo
     (name,) = die(world, 1)
     world.store.delete(f"jobs/{name}/e0/announced.json")
     world.store.delete(f"dead/2026-01-01/{name}.e0.json")
+    world.queue.published.clear()  # a late delivery of the first epoch would finish it too
     drive(world, driver(world).begin(a_plan(world, [name])))
     assert world.job(name).history.epoch(0).announced
     assert f"dead/2026-01-01/{name}.e0.json" in world.names("dead/")

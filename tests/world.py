@@ -204,6 +204,7 @@ class World:
         """Do what the API does for a submission, with an Idempotency-Key."""
         data = self.photo
         path = self.tmp / "spool.jpg"
+        path.unlink(missing_ok=True)  # a store may have taken the last one as it lay there
         path.write_bytes(data)
         pin = PhotoPin(
             name=f"{records.input_prefix(job_id)}{next(self._uploads)}",
