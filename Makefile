@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-edges bench-images bench-image-sizes bench-protocols bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-edges bench-images bench-image-sizes bench-protocols bench-working-set bench-dead-letters up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -77,6 +77,9 @@ bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub
 
 bench-working-set: setup  ## measure how much memory a photo of 12, 24 and 48 megapixels takes
 	$(BIN)/python -m bench.working_set
+
+bench-dead-letters: setup  ## measure how fast a day's 10,000 dead letters are found, and in what memory
+	$(BIN)/python -m bench.dead_letters
 
 up: setup  ## run the system in the foreground
 	./cutout up

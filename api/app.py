@@ -12,6 +12,8 @@ from gunicorn.arbiter import Arbiter
 
 from api import (
     cors,
+    dead_letters,
+    delivery,
     docs_page,
     effects,
     fleet,
@@ -21,7 +23,9 @@ from api import (
     operators,
     probes,
     problems,
+    replays,
     results,
+    uploads,
     wire,
 )
 from api.services import Services
@@ -78,7 +82,21 @@ def create_app(services: Services) -> Flask:
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)
-    for routes in (jobs, results, effects, fleet, probes, operators, internal, openapi, docs_page):
+    for routes in (
+        jobs,
+        uploads,
+        results,
+        effects,
+        fleet,
+        probes,
+        operators,
+        delivery,
+        dead_letters,
+        replays,
+        internal,
+        openapi,
+        docs_page,
+    ):
         app.register_blueprint(routes.routes)
     return app
 

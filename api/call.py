@@ -13,6 +13,13 @@ JOB_ID = {
     "schema": {"type": "string"},
     "description": "the job",
 }
+UPLOAD_ID = {
+    "name": "upload_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "the upload",
+}
 SLUG = {
     "name": "slug",
     "in": "path",

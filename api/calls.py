@@ -2,8 +2,23 @@
 
 from typing import Any
 
-from api.call import ADMIN, EFFECT, IDEMPOTENCY, JOB_ID, KEY, KNOWN, NAME, PREFER, SLUG, Call, query
+from api.call import (
+    ADMIN,
+    EFFECT,
+    IDEMPOTENCY,
+    JOB_ID,
+    KEY,
+    KNOWN,
+    NAME,
+    PREFER,
+    SLUG,
+    Call,
+    query,
+)
+from api.delivery_calls import delivery_calls
+from api.operator_calls import operator_calls
 from api.schemas import ref
+from api.upload_calls import upload_calls
 
 Paths = dict[str, dict[str, Call]]
 
@@ -28,7 +43,7 @@ def _jobs() -> Paths:
                 tag="jobs",
                 parameters=(KEY, IDEMPOTENCY),
                 body=_submission(),
-                problems=(400, 413, 415, 422),
+                problems=(400, 404, 409, 410, 413, 415, 422),
             ),
             "get": Call(
                 summary="List the jobs that are open, oldest first",
@@ -164,44 +179,13 @@ def _probes() -> Paths:
     }
 
 
-def _operators() -> Paths:
-    return {
-        "/v1/jobs/{job_id}/records": {
-            "get": Call(
-                summary="Read a job's records",
-                answers={200: "Records"},
-                tag="operators",
-                parameters=(JOB_ID, ADMIN),
-                problems=(400, 404),
-            )
-        },
-        "/internal/sweep": {
-            "post": Call(
-                summary="Run one sweep",
-                answers={200: "Counts"},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-        "/internal/events": {
-            "post": Call(
-                summary="Take over that a job has settled",
-                answers={204: None},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-        "/internal/dead-letters": {
-            "post": Call(
-                summary="Take a message that the queue gave up",
-                answers={204: None},
-                tag="operators",
-                problems=(401, 403),
-            )
-        },
-    }
-
-
 def calls() -> Paths:
     """Return every call by path and method."""
-    return {**_jobs(), **_catalogue(), **_probes(), **_operators()}
+    return {
+        **_jobs(),
+        **upload_calls(),
+        **_catalogue(),
+        **_probes(),
+        **operator_calls(),
+        **delivery_calls(),
+    }

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
 EXPOSED_HEADERS = "Location, Retry-After, ETag, X-Request-Id, Idempotency-Replayed"
-METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
+METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 
 
 def install(app: Flask, origins: Iterable[str]) -> None:

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import secrets
+from datetime import datetime
 
 from flask import Request
 
+from shared import replays
 from shared.callers import is_this_machine
 from shared.errors import (
     FieldFault,
@@ -69,14 +71,27 @@ def new_job_id(request: Request, caller: str | None, settings: Settings) -> tupl
     InvalidValueError
         If the key is not 1 to 255 printable ASCII characters.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = _idempotency_key(request)
     if key is None:
         return f"job_{_base32(secrets.token_bytes(_ID_BYTES))}", False
-    if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
-        detail = f"Idempotency-Key has {len(key)} characters; expected 1 to {_MAX_KEY} printable ASCII ones"
-        raise InvalidValueError(detail, faults=[FieldFault("Idempotency-Key", detail)])
     digest = hmac.digest(settings.secret_key, f"{caller or ''}|{key}".encode(), hashlib.sha256)
     return f"job_{_base32(digest[:_ID_BYTES])}", True
+
+
+def new_replay_id(request: Request, settings: Settings, now: datetime) -> tuple[str, bool]:
+    """Return a replay's id and whether it follows from an Idempotency-Key; ``InvalidValueError`` as above."""
+    key = _idempotency_key(request)
+    if key is None:
+        return replays.new_id(now), False
+    return f"replay_{_hmac(settings, f'replay|{key}')[:32]}", True
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and (not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable()):
+        detail = f"Idempotency-Key has {len(key)} characters; expected 1 to {_MAX_KEY} printable ASCII ones"
+        raise InvalidValueError(detail, faults=[FieldFault("Idempotency-Key", detail)])
+    return key
 
 
 def _hmac(settings: Settings, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Read a submission: one photo and what is wanted of it, refused whole before anything is written."""
+"""Read a submission: a photo, or the upload that holds it, and what is wanted, refused before a write."""
 
 import hashlib
 import json
@@ -26,21 +26,25 @@ _MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A photo that has passed the gate, and its order."""
+class Sent:
+    """A photo that came with its request and has passed the gate."""
 
     spool: Spool
     facts: PhotoFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A photo, or the id of the upload that is to hold it, and its order."""
+
+    photo: Sent | str
     order: Order
 
     @property
     def digest(self) -> str:
         """What makes two submissions the same request."""
-        asked = {
-            "recipe": self.order.recipe.document(),
-            "metadata": self.order.metadata,
-            "photo": self.spool.sha256,
-        }
+        photo = {"upload": self.photo} if isinstance(self.photo, str) else {"photo": self.photo.spool.sha256}
+        asked = {"recipe": self.order.recipe.document(), "metadata": self.order.metadata, **photo}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -65,9 +69,8 @@ def read_submission(request: Request) -> Submission:
     order = _order(_fields(request), is_form=True)
     spool.finish()
     spool.seek(0)
-    return Submission(
-        spool=spool, facts=inspect_photo(cast("Any", spool.file), spool.size_bytes), order=order
-    )
+    facts = inspect_photo(cast("Any", spool.file), spool.size_bytes)
+    return Submission(photo=Sent(spool=spool, facts=facts), order=order)
 
 
 def _parse(request: Request) -> None:
@@ -126,7 +129,18 @@ def _fields(request: Request) -> dict[str, str]:
 
 
 def _read_json(request: Request) -> Submission:
-    """Read the JSON form: everything is checked, and direct uploads are refused until there are any."""
+    document = read_json_object(request)
+    upload_id = document.pop("upload_id", None)
+    order = _order(document, is_form=False)
+    if upload_id is None:
+        raise ImageMissingError(
+            "JSON names its photo by upload_id; send a photo itself as multipart/form-data."
+        )
+    return Submission(photo=upload_id if isinstance(upload_id, str) else repr(upload_id), order=order)
+
+
+def read_json_object(request: Request) -> dict[str, Any]:
+    """Read a body that is a JSON object."""
     body = request.stream.read(_MAX_JSON_BYTES + 1)
     if len(body) > _MAX_JSON_BYTES:
         raise MalformedRequestError(f"The JSON has more than {_MAX_JSON_BYTES:,} bytes.")
@@ -136,16 +150,7 @@ def _read_json(request: Request) -> Submission:
         raise MalformedRequestError("The body is not JSON.") from error
     if not isinstance(document, dict):
         raise MalformedRequestError("The body is not a JSON object.")
-    upload_id = document.pop("upload_id", None)
-    _order(document, is_form=False)
-    if upload_id is None:
-        raise ImageMissingError(
-            "JSON names its photo by upload_id; send a photo itself as multipart/form-data."
-        )
-    raise _invalid(
-        "upload_id",
-        f"there is no upload {str(upload_id)[:80]!r}; direct uploads are not offered by this version",
-    )
+    return document
 
 
 def _invalid(field: str, detail: str) -> InvalidValueError:

@@ -1,4 +1,4 @@
-"""Internal routes: the sweep, events, and the messages that the queue has given up."""
+"""Internal routes: the sweep, the broom, events, and the messages that the queue has given up."""
 
 import logging
 
@@ -6,9 +6,11 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.services import services
 from shared import messages, settling
+from shared.broom import Broom
 from shared.errors import DeadLetteredError, MalformedMessageError
 from shared.jobs import Kind, Standing
 from shared.ledger import Ledger
+from shared.replaying import Driver
 from shared.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -19,9 +21,19 @@ _SHOWN_BYTES = 2048
 
 @routes.post("/internal/sweep")
 def sweep() -> Response:
-    """Do what nobody else has done; overlapping sweeps are safe."""
+    """Do what nobody else has done, and drive replays until the next sweep; overlapping sweeps are safe."""
+    app = services()
+    app.admit(request.environ)
+    counts = Sweep(ledger=app.ledger).run()
+    driven = Driver(ledger=app.ledger, by="sweep").drive_all(app.ledger.pace.sweep_every * 0.8, app.monotonic)
+    return jsonify(counts | driven)
+
+
+@routes.post("/internal/broom")
+def broom() -> Response:
+    """Delete what nobody may be given any more; overlapping turns are safe."""
     services().admit(request.environ)
-    return jsonify(Sweep(ledger=services().ledger).run())
+    return jsonify(Broom(ledger=services().ledger, retention=services().settings.retention).run())
 
 
 @routes.post("/internal/events")

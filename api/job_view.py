@@ -48,6 +48,7 @@ def job_document(job: Job, now: datetime) -> dict[str, Any]:
     }
     if job.terminal:
         document |= {"finished_at": _iso(job.terminal.at), "error": job.terminal.error}
+        document["input"] |= job.terminal.outcome.get("input") or {}
         if job.status == "succeeded":
             document |= _outcome(job.id, job.terminal.outcome, is_expired=is_expired(job, now))
     return document

@@ -1,29 +1,23 @@
 """Jobs: accept, read, cancel, erase."""
 
 import logging
-from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, json, request
 from werkzeug.datastructures import ETags
 
-from api.fleet import deployed_engine
 from api.identity import new_job_id, require_readable, tenant
-from api.intake import Submission, read_submission
+from api.intake import read_submission
 from api.job_view import etag, job_document, just_accepted
+from api.promises import Caller, Promised, promise, require_engine
 from api.services import Services, services
 from api.waiting import wait_for_news, wanted_wait_s
 from shared import settling
-from shared.errors import (
-    AlreadySettledError,
-    EngineUnavailableError,
-    FieldFault,
-    JobNotFoundError,
-)
+from shared.errors import AlreadySettledError, JobNotFoundError
 from shared.history import History
 from shared.jobs import Job, Kind
 from shared.messages import is_job_id
-from shared.records import Accepted, PhotoPin, Terminal, input_name, new_token
+from shared.records import Accepted, Terminal
 
 log = logging.getLogger(__name__)
 routes = Blueprint("jobs", __name__)
@@ -36,15 +30,20 @@ def submit() -> Response:
     caller = tenant(request, app.settings)
     job_id, is_keyed = new_job_id(request, caller, app.settings)
     # Before the photo has come, so that the client does not wait for this after its last byte.
-    promised = app.ledger.promise(job_id) if is_keyed else None
+    before = app.ledger.promise(job_id) if is_keyed else None
     submission = read_submission(request)
-    _require_engine(app, submission.order.recipe.engine)
-    accepted = _promise(app, submission, caller)
-    if promised:
-        is_new = app.ledger.agree(promised, accepted.request_digest)
+    require_engine(app, submission.order.recipe.engine)
+    if before:
+        is_new = app.ledger.agree(before, submission.digest)
+        promised = Promised(job_id=job_id, accepted=before, is_new=is_new)
     else:
-        is_new = app.ledger.accept(job_id, accepted, submission.spool.path)
-    if is_new:
+        promised = promise(app, submission, Caller(tenant=caller, job_id=job_id, is_keyed=is_keyed))
+    return _accepted(app, promised, began)
+
+
+def _accepted(app: Services, promised: Promised, began: float) -> Response:
+    job_id, accepted = promised.job_id, promised.accepted
+    if promised.is_new:
         app.ledger.publish(job_id, 0, 0, by="api", traceparent=accepted.traceparent)
         _log_accepted(job_id, accepted, (app.monotonic() - began) * 1000)
         document = just_accepted(job_id, accepted)
@@ -53,7 +52,7 @@ def submit() -> Response:
     response = _answer(document, 202)
     response.headers["Location"] = document["links"]["self"]
     response.headers["Retry-After"] = "1"
-    if not is_new:
+    if not promised.is_new:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 
@@ -147,37 +146,6 @@ def _glance(job_id: str, *, may_be_unchanged: bool = False) -> tuple[History, Ac
     if history.accepted is None:
         raise JobNotFoundError
     return history, accepted
-
-
-def _require_engine(app: Services, wanted: str | None) -> None:
-    deployed = deployed_engine(app) if wanted else None
-    if deployed and deployed["name"] != wanted:
-        detail = f"engine is {wanted!r}; deployed is {deployed['name']}"
-        raise EngineUnavailableError(detail, faults=[FieldFault("engine", detail)])
-
-
-def _promise(app: Services, submission: Submission, caller: str | None) -> Accepted:
-    now: datetime = app.ledger.clock()
-    spool, facts = submission.spool, submission.facts
-    return Accepted(
-        created_at=now,
-        expires_at=now + app.settings.retention,
-        recipe=submission.order.recipe,
-        photo=PhotoPin(
-            name=input_name(f"upload_{new_token()}{new_token()}"),
-            generation=0,  # the ledger pins it once the photo is stored
-            bytes=spool.size_bytes,
-            crc32c=spool.crc32c,
-            sha256=spool.sha256,
-            content_type=facts.content_type,
-            width=facts.width,
-            height=facts.height,
-        ),
-        request_digest=submission.digest,
-        owner=caller,
-        metadata=submission.order.metadata,
-        traceparent=request.headers.get("traceparent", "")[:200] or None,
-    )
 
 
 def _answer(document: dict[str, Any], status: int) -> Response:

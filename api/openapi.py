@@ -7,6 +7,7 @@ from flask import Blueprint, Response, jsonify
 
 from api.calls import calls
 from api.job_view import base_url
+from api.operator_schemas import operator_schemas
 from api.schemas import schemas
 from shared import __version__
 
@@ -27,7 +28,7 @@ def description() -> dict[str, Any]:
         "paths": {
             path: {m: call.document() for m, call in methods.items()} for path, methods in calls().items()
         },
-        "components": {"schemas": schemas()},
+        "components": {"schemas": schemas() | operator_schemas()},
     }
 
 

@@ -5,12 +5,15 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from api.delivery import told
 from api.identity import require_operator
 from api.services import Services, services
-from shared import records
-from shared.errors import FieldFault, InvalidValueError, JobNotFoundError, NoSuchObjectError
+from shared import dead_letters, records
+from shared.errors import FieldFault, InternalError, InvalidValueError, JobNotFoundError, NoSuchObjectError
+from shared.history import History
 from shared.messages import is_job_id
-from shared.ports import Stat
+from shared.pausing import read_pause
+from shared.ports import Listing, Stat
 
 routes = Blueprint("operators", __name__)
 
@@ -21,35 +24,40 @@ _READABLE = (".json", ".beat")
 @routes.get("/v1/jobs")
 def list_open() -> Response:
     """List the jobs that still owe something, oldest first."""
-    app = services()
-    require_operator(request, app.settings)
+    app = for_operator()
     if request.args.get("status") != "open":
         raise _invalid("status", "only status=open can be listed")
     markers = sorted(app.ledger.store.list("open/").objects, key=lambda stat: stat.updated)
     known = [(stat, parsed) for stat in markers if (parsed := records.parse_marker(stat.name))]
-    limit = _limit()
+    limit = read_limit()
     jobs = [_open_job(app, stat, *parsed) for stat, parsed in known[:limit]]
     return jsonify(
         count=len(known),
         oldest_age_s=round(known[0][0].age.total_seconds(), 1) if known else None,
         truncated=len(known) > limit,
         jobs=jobs,
+        **told(read_pause(app.ledger.store)),
     )
 
 
 @routes.get("/v1/jobs/<job_id>/records")
 def read_records(job_id: str) -> Response:
     """Return everything that is on record about a job but what its client has attached."""
-    app = services()
-    require_operator(request, app.settings)
+    app = for_operator()
     listing = app.ledger.store.list(records.job_prefix(job_id)) if is_job_id(job_id) else None
     if listing is None or not listing.objects:
         raise JobNotFoundError
-    others = [
-        stat for p in (f"open/{job_id}.", f"results/{job_id}/") for stat in app.ledger.store.list(p).objects
-    ]
+    prefixes = [f"open/{job_id}.", f"results/{job_id}/", *_dead_prefixes(app, job_id, listing)]
+    others = [stat for prefix in prefixes for stat in app.ledger.store.list(prefix).objects]
     found = sorted([*listing.objects, *others], key=lambda stat: stat.name)
     return jsonify(id=job_id, now=listing.now.isoformat(), records=[_record(app, stat) for stat in found])
+
+
+def for_operator() -> Services:
+    """Return the services, to an operator; to anybody else there is nothing here."""
+    app = services()
+    require_operator(request, app.settings)
+    return app
 
 
 def _open_job(app: Services, marker: Stat, job_id: str, epoch: int) -> dict[str, Any]:
@@ -61,9 +69,17 @@ def _open_job(app: Services, marker: Stat, job_id: str, epoch: int) -> dict[str,
     return {"id": job_id, "epoch": epoch, "status": status, "age_s": round(marker.age.total_seconds(), 1)}
 
 
+def _dead_prefixes(app: Services, job_id: str, listing: Listing) -> list[str]:
+    """Return where a job's dead letters are; where a record is damaged, the others are told all the same."""
+    try:
+        return dead_letters.prefixes(app.ledger, History.from_listing(job_id, listing))
+    except (InternalError, NoSuchObjectError, AttributeError, KeyError, TypeError, ValueError):
+        return []
+
+
 def _record(app: Services, stat: Stat) -> dict[str, Any]:
     facts = {"name": stat.name, "size": stat.size, "updated": stat.updated.isoformat()}
-    if not stat.name.startswith("jobs/") or not stat.name.endswith(_READABLE):
+    if not stat.name.startswith(("jobs/", "dead/")) or not stat.name.endswith(_READABLE):
         return facts | {"record": None}
     try:
         document = json.loads(app.ledger.store.read(stat.name).data)
@@ -74,7 +90,8 @@ def _record(app: Services, stat: Stat) -> dict[str, Any]:
     return facts | {"record": document}
 
 
-def _limit() -> int:
+def read_limit() -> int:
+    """Return how many are to be listed."""
     text = request.args.get("limit", "50")
     if not text.isdecimal() or not 1 <= int(text) <= _MOST:
         raise _invalid("limit", f"limit is {text[:20]!r}; expected 1 to {_MOST}")

@@ -2,8 +2,10 @@
 
 from flask import Blueprint, Response, jsonify
 
+from api.delivery import told
 from api.services import services
 from shared import __version__
+from shared.pausing import read_pause
 
 routes = Blueprint("probes", __name__)
 
@@ -23,15 +25,16 @@ def health() -> Response:
 
 @routes.get("/ready")
 def ready() -> tuple[Response, int]:
-    """Answer whether photos can be taken; the worker is another service's business."""
-    app, faults = services(), {}
-    for name, port in (("store", app.ledger.store), ("queue", app.ledger.queue)):
+    """Answer whether photos can be taken; the worker is another service's business, and held jobs are."""
+    app, faults, delivery = services(), {}, {"delivery": "unknown"}
+    for name, ask in (("store", app.ledger.store.ping), ("queue", app.ledger.queue.ping)):
         try:
-            port.ping()
+            ask()
+            delivery = told(read_pause(app.ledger.store)) if name == "store" else delivery
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready, and says why
             faults[name] = type(error).__name__
     if not faults:
-        return jsonify(status="ready", revision=app.settings.revision), 200
+        return jsonify(status="ready", revision=app.settings.revision, **delivery), 200
     response = jsonify(status="not-ready", faults=faults, revision=app.settings.revision)
     response.headers["Retry-After"] = "30"
     return response, 503

@@ -6,6 +6,7 @@ from shared.catalogue import EFFECTS
 from shared.engines import ENGINES
 from shared.errors import every_error
 from shared.orders import MAX_METADATA_BYTES
+from shared.photo_gate import MAX_DIRECT_BYTES, TYPES
 from shared.recipes import CROPS, EDGES, FORMATS
 
 Schema = dict[str, Any]
@@ -31,6 +32,10 @@ _NUMBER: Schema = {"type": "number"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
 _ANYTHING: Schema = {"type": "object"}
+_DELIVERY: dict[str, Schema] = {
+    "delivery": {"enum": ["running", "paused"]},
+    "pause": _object({"at": _TIME, "by": _TEXT, "reason": _TEXT}),
+}
 
 
 def _number(low: float, high: float, about: str) -> Schema:
@@ -92,7 +97,8 @@ def _problem(*, of_a_job: bool = False) -> Schema:
 
 def _job() -> Schema:
     nullable = {name: _or_null(_ANYTHING) for name in ("subject", "print", "engine", "timings_ms")}
-    photo = {"width": _COUNT, "height": _COUNT, "bytes": _COUNT, "content_type": _TEXT, "sha256": _TEXT}
+    unread = {"width": _COUNT, "height": _COUNT, "content_type": _TEXT, "sha256": _TEXT}
+    photo = {"bytes": _COUNT} | {name: _or_null(schema) for name, schema in unread.items()}
     return _object(
         {
             "id": {"type": "string", "pattern": "^job_[0-9A-Za-z]+$"},
@@ -116,6 +122,23 @@ def _job() -> Schema:
             "links": _object({"self": _URL, "cancel": _URL}),
         }
     )
+
+
+def _uploads() -> dict[str, Schema]:
+    size = {"type": "integer", "minimum": 1, "maximum": MAX_DIRECT_BYTES}
+    return {
+        "UploadRequest": _object({"content_type": {"enum": list(TYPES)}, "bytes": size}),
+        "Upload": _object(
+            {
+                "upload_id": _TEXT,
+                "method": {"const": "PUT"},
+                "url": _URL,
+                "headers": {"type": "object", "additionalProperties": _TEXT},
+                "max_bytes": _COUNT,
+                "expires_at": _TIME,
+            }
+        ),
+    }
 
 
 def _parameter() -> Schema:
@@ -168,7 +191,15 @@ def _lists() -> dict[str, Schema]:
                 "oldest_age_s": _or_null(_NUMBER),
                 "truncated": {"type": "boolean"},
                 "jobs": {"type": "array", "items": open_job},
-            }
+                **_DELIVERY,
+            },
+            optional=("pause",),
+        ),
+        "Delivery": _object(
+            {**_DELIVERY, "queue": {"enum": ["broker", "pubsub"]}, "pushes": _ANYTHING}, optional=("pause",)
+        ),
+        "PauseRequest": _object(
+            {"reason": _TEXT, "by": _TEXT, "pushes": _ANYTHING}, optional=("by", "pushes")
         ),
         "Records": _object({"id": _TEXT, "now": _TIME, "records": {"type": "array", "items": record}}),
     }
@@ -186,8 +217,8 @@ def _probes() -> dict[str, Schema]:
             }
         ),
         "Ready": _object(
-            {"status": {"enum": ["ready", "not-ready"]}, "revision": _TEXT, "faults": _ANYTHING},
-            optional=("faults",),
+            {"status": {"enum": ["ready", "not-ready"]}, "revision": _TEXT, "faults": _ANYTHING} | _DELIVERY,
+            optional=("faults", *_DELIVERY),
         ),
         "Warmup": _object({"worker": {"enum": ["cold", "warming", "warm"]}}),
         "Counts": {"type": "object", "additionalProperties": _COUNT},
@@ -209,6 +240,7 @@ def schemas() -> dict[str, Schema]:
         "JobProblem": _problem(of_a_job=True),
         "Form": _object(form, optional=tuple(name for name in form if name != "image")),
         "Order": _object({"upload_id": _TEXT} | members, optional=tuple(members)),
+        **_uploads(),
         **_lists(),
         **_probes(),
     }

@@ -20,9 +20,10 @@ from shared.photo_gate import MAX_UPLOAD_BYTES
 
 
 class Spool:
-    """A file that an upload is written to; deleted when it is closed."""
+    """A file that an upload of so many bytes at most is written to; deleted when it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_UPLOAD_BYTES) -> None:
+        self._max_bytes = max_bytes
         with _translated():
             # Closed by the request's teardown, whatever becomes of the request.
             self._file = tempfile.NamedTemporaryFile(prefix="upload-")  # noqa: SIM115
@@ -39,9 +40,9 @@ class Spool:
             Once there is more than is taken.
         """
         self.size_bytes += len(data)
-        if self.size_bytes > MAX_UPLOAD_BYTES:
+        if self.size_bytes > self._max_bytes:
             raise ImageTooLargeError(
-                f"The image has more than {MAX_UPLOAD_BYTES:,} bytes; that is the most taken."
+                f"The image has more than {self._max_bytes:,} bytes; that is the most taken."
             )
         self._sha256.update(data)
         self._crc32c = google_crc32c.extend(self._crc32c, data)
@@ -107,9 +108,14 @@ class PhotoRequest(Request):
         return parser
 
     def _get_file_stream(self, *_args: Any, **_kwargs: Any) -> Any:
-        spool = Spool()
-        g.setdefault("spools", []).append(spool)
-        return spool
+        return new_spool()
+
+
+def new_spool(max_bytes: int = MAX_UPLOAD_BYTES) -> Spool:
+    """Return a file for an upload, for as long as the request is being answered."""
+    spool = Spool(max_bytes)
+    g.setdefault("spools", []).append(spool)
+    return spool
 
 
 def close_spools(_error: BaseException | None = None) -> None:

@@ -49,9 +49,9 @@ def working_set(data: Path, size_px: tuple[int, int], settings: Mapping[str, str
         _, body = ask(accepting.port, submission_of(_photo(size_px), effects=EFFECTS))
         job_id = json.loads(body)["id"]
         at_ready_bytes = working.child.memory_info().rss
-        _forget_peak(working)
+        forget_peak(working)
         ask(working.port, push_of(job_id))
-        over_ready_bytes = _peak_bytes(working.child) - at_ready_bytes
+        over_ready_bytes = peak_bytes(working.child) - at_ready_bytes
         _, body = ask(accepting.port, Call(method="GET", path=f"/v1/jobs/{job_id}", expects=200))
     _require_all(json.loads(body))
     return WorkingSet(pixels=size_px[0] * size_px[1], over_ready_bytes=over_ready_bytes)
@@ -87,11 +87,13 @@ def _photo(size_px: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def _forget_peak(server: Server) -> None:
+def forget_peak(server: Server) -> None:
+    """Have the kernel count a server's peak anew."""
     Path(f"/proc/{server.child.pid}/clear_refs").write_text(_FORGET_PEAK)
 
 
-def _peak_bytes(process: psutil.Process) -> int:
+def peak_bytes(process: psutil.Process) -> int:
+    """Return the most resident memory that a process has held since then."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     peak = next(line for line in lines if line.startswith("VmHWM:"))
     return int(peak.split()[1]) * 1024

@@ -5,7 +5,7 @@ Each meaning that is not "taken" is one error, and carries the exit status of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import click
 import httpx
@@ -24,6 +24,19 @@ class Patience:
     first_answer_s: float = 5.0  #: until the service has answered once; `up` may just be starting
     return_s: float = 30.0  #: after that: a service that has answered is coming back
     busy_s: float = 60.0  #: while it answers that it is busy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A job as it was seen, and the tag that tells whether it has changed since."""
+
+    job: dict[str, Any]
+    etag: str | None
+
+    @classmethod
+    def in_answer(cls, response: httpx.Response) -> Self:
+        """Read the job that an answer holds."""
+        return cls(job=read_object(response, "id", "status"), etag=response.headers.get("ETag"))
 
 
 class RefusedError(click.ClickException):

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ops.answers import DamagedError, RefusedError, UnreachableError
-from ops.client import Client, Seen
+from ops.answers import DamagedError, RefusedError, Seen, UnreachableError
+from ops.client import Client
+from ops.direct import submit_direct
 from ops.pictures import write_pictures
 from ops.progress import Display
 from ops.show import is_open, job_line, json_line
@@ -33,6 +35,7 @@ class Wishes:
     effects: str | None = None
     recipe: str | None = None
     is_waiting: bool = False
+    is_direct: bool = False  #: whether photos go ahead of their jobs
     folder: Path | None = None
     everything: bool = False  #: the matte and the preview too
     timeout_s: float = 600
@@ -100,7 +103,8 @@ class Batch:
     def _send(self, errand: Errand) -> None:
         with self._blaming(errand):
             size_bytes = errand.photo.stat().st_size
-            seen = self.client.submit(
+            submit = partial(submit_direct, self.client) if self.wishes.is_direct else self.client.submit
+            seen = submit(
                 errand.photo,
                 self.wishes.fields,
                 secrets.token_urlsafe(24),

@@ -15,6 +15,7 @@ from typing import Protocol
 from ops.children import Child
 from shared.broker_file import set_aside_if_damaged
 from shared.errors import QueueUnavailableError
+from shared.pausing import Held, held_routes
 from shared.places import Project
 from shared.push import Pusher
 from shared.sqlite_queue import SqliteQueue
@@ -44,6 +45,10 @@ class Broker(Protocol):
 
     def is_ready(self) -> bool:
         """Whether what is published now will be pushed."""
+        ...
+
+    def hold(self, *, is_held: bool) -> None:
+        """Push no jobs to the worker, or push them again; may be said at any time, and again."""
         ...
 
     def stop(self) -> None:
@@ -79,6 +84,10 @@ class EmbeddedBroker:
         """Whether what is published now will be pushed: it is on the disk."""
         return True
 
+    def hold(self, *, is_held: bool) -> None:
+        """Leave jobs where they are, on the disk."""
+        self._pusher.hold(route.name for route in held_routes() if is_held)
+
     def stop(self) -> None:
         """Push no more, at once."""
         self._pusher.stop()
@@ -91,7 +100,7 @@ class EmulatedBroker:
         self.address, self.child = project.emulator or "", child
         self._project, self._urls, self._say = project, urls, say
         self._is_made, self._is_stopping = threading.Event(), threading.Event()
-        self._trouble = ""
+        self._trouble, self._is_held = "", False
         self._keeper = threading.Thread(target=self._keep, name="topology", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +110,10 @@ class EmulatedBroker:
     def is_ready(self) -> bool:
         """Whether there are topics and subscriptions, as far as was seen last."""
         return self._is_made.is_set()
+
+    def hold(self, *, is_held: bool) -> None:
+        """Detach the jobs' push at the next look, a second later at most."""
+        self._is_held = is_held
 
     def stop(self) -> None:
         """End the emulator if it is ours, before the services end; look after it no more."""
@@ -126,11 +139,12 @@ class EmulatedBroker:
     def _make(self) -> None:
         from shared import pubsub_topology  # noqa: PLC0415 - 50 MB that the embedded broker does without
 
+        held = Held.ALL if self._is_held else Held.NONE
         with pubsub_topology.opened(self._project) as maker:
-            done = maker.make(topology(), pubsub_topology.Pusher(urls=self._urls))
+            done = maker.make(topology(), pubsub_topology.Pusher(urls=self._urls), held)
         if done:
             log.info("topology.made", extra={"done": done})
-            if self._is_made.is_set():
+            if self._is_made.is_set() and any(line.startswith("created") for line in done):
                 self._say("the emulator had forgotten its topics; they are there again")
         self._trouble = ""
         self._is_made.set()

@@ -20,6 +20,10 @@ COMMANDS = {
     "jobs": ("ops.show", "Count the open jobs (operators)."),
     "model": ("ops.model", "Fetch, convert, look at and verify checkpoints."),
     "job": ("ops.story", "Tell what happened to one job (operators)."),
+    "pause": ("ops.pause", "Hold jobs in an incident (operators)."),
+    "resume": ("ops.pause", "Deliver jobs again (operators)."),
+    "dead-letters": ("ops.dead_letters", "Find, show, replay and resolve failures of ours (operators)."),
+    "replays": ("ops.replays", "List, show and cancel replays (operators)."),
     "topology": ("ops.topology", "Make topics and subscriptions in Pub/Sub (operators)."),
 }
 
@@ -37,7 +41,9 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,7 +5,6 @@ or the same thing twice.
 """
 
 import hashlib
-import io
 import ipaddress
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -21,29 +20,20 @@ from ops.answers import (
     BusyError,
     DamagedError,
     Patience,
+    Seen,
     UnreachableError,
     check,
     is_worth_repeating,
     pause_s,
     read_object,
 )
+from ops.counted_file import CountedFile
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT = httpx.Timeout(30, connect=5)
+#: An answer was lost, and the photo is sent again: the API's, and Cloud Storage's.
+_THERE = frozenset({409, 412})
 _SUBMIT_TIMEOUT = httpx.Timeout(60, connect=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A job as it was seen, and the tag that tells whether it has changed since."""
-
-    job: dict[str, Any]
-    etag: str | None
-
-    @classmethod
-    def in_answer(cls, response: httpx.Response) -> Self:
-        """Read the job that an answer holds."""
-        return cls(job=read_object(response, "id", "status"), etag=response.headers.get("ETag"))
 
 
 @dataclass
@@ -69,7 +59,7 @@ class Client:
         """Send one photo from disk; the key makes it safe to send it again when the answer is lost."""
 
         def send() -> httpx.Response:
-            with _CountedFile(photo, sent) as file:
+            with CountedFile(photo, sent) as file:
                 return self.http.post(
                     f"{self.url}/v1/jobs",
                     data=fields,
@@ -79,6 +69,17 @@ class Client:
                 )
 
         return Seen.in_answer(self._ask(send))
+
+    def put(self, url: str, headers: Mapping[str, str], photo: Path, sent: Callable[[int], None]) -> None:
+        """Upload a photo to where a ticket says; that it is there already is as good."""
+
+        def send() -> httpx.Response:
+            given = {**headers, "Content-Length": str(photo.stat().st_size)}
+            with CountedFile(photo, sent) as file:
+                answer = self.http.put(url, content=file, headers=given, timeout=_SUBMIT_TIMEOUT)
+            return httpx.Response(204, request=answer.request) if answer.status_code in _THERE else answer
+
+        self._ask(send)
 
     def look(
         self, job_id: str, etag: str | None = None, *, wait_s: int = 0, within_s: float | None = None
@@ -102,6 +103,17 @@ class Client:
         """Return how many jobs are open, and the oldest of them (operators)."""
         return self._get(f"{self.url}/v1/jobs?status=open&limit={limit}", "count", "jobs")
 
+    def get(self, path: str, *members: str, **query: Any) -> dict[str, Any]:
+        """Return what is at a path of the API: an object with at least these members."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return read_object(self._ask(lambda: self.http.get(f"{self.url}{path}", params=given)), *members)
+
+    def post(self, path: str, body: Mapping[str, Any], *members: str, key: str = "") -> dict[str, Any]:
+        """Send an order that may be repeated, and return an object with at least these members."""
+        headers = {"Idempotency-Key": key} if key else {}
+        url = f"{self.url}{path}"
+        return read_object(self._ask(lambda: self.http.post(url, json=body, headers=headers)), *members)
+
     def records(self, job_id: str) -> dict[str, Any]:
         """Return every record of a job (operators)."""
         return self._get(f"{self._job_url(job_id)}/records", "records")
@@ -114,14 +126,18 @@ class Client:
         DamagedError
             If its size or digest differs; what has arrived is left in the file.
         """
-        got: list[tuple[int, str]] = []
-        self._ask(lambda: self._download(str(result.get("url")), into, got))
-        size_bytes, sha256 = got[-1]
+        size_bytes, sha256 = self.download(str(result.get("url")), into)
         if (size_bytes, sha256) != (result.get("bytes"), result.get("sha256")):
             raise DamagedError(
                 f"{size_bytes} bytes with sha256 {sha256} arrived, the job says "
                 f"{result.get('bytes')} with {result.get('sha256')}; fetch it again"
             )
+
+    def download(self, url: str, into: Path) -> tuple[int, str]:
+        """Write what is at a URL to a file, and return its size and sha256."""
+        got: list[tuple[int, str]] = []
+        self._ask(lambda: self._download(url, into, got))
+        return got[-1]
 
     def _download(self, url: str, into: Path, got: list[tuple[int, str]]) -> httpx.Response:
         with self.http.stream("GET", url, follow_redirects=True) as response:
@@ -232,16 +248,3 @@ class _Bearer(httpx.Auth):
         if self._key and (request.url.scheme, request.url.host, request.url.port) == self._origin:
             request.headers["Authorization"] = f"Bearer {self._key}"
         yield request
-
-
-class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read."""
-
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
-        super().__init__(path)
-        self._told = told
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size) or b""
-        self._told(self.tell())
-        return data

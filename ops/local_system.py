@@ -1,4 +1,4 @@
-"""The whole system on one machine: both services, what pushes to them, and the sweep, until told to stop."""
+"""The whole system on one machine: services, what pushes to them, sweep and broom, until told to stop."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,11 +16,13 @@ import httpx
 from ops.brokers import Broker
 from ops.children import Child
 from ops.data_folder import DataFolder
+from shared import broom
+from shared.errors import StoreUnavailableError
 from shared.pace import ONE_MACHINE
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.1
+_LOOK_S, _HEED_S = 0.1, 0.5
 _STOP_WITHIN_S = 8.0
 _SWEEP_TIMEOUT_S = 60.0
 
@@ -34,14 +36,19 @@ class LocalSystem:
     worker: Child
     broker: Broker
     say: Callable[[str], None]
+    is_paused: Callable[[], bool]  #: whether jobs are to be held; ``StoreUnavailableError`` if nobody knows
     stopping: threading.Event = field(default_factory=threading.Event)
     engine: str | None = None
+    _is_held: bool = False
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run until ``stopping`` is set; ``ChildFailedError`` if a service does not start."""
         try:
+            self._heed_pause(if_unknown=True)
             self.broker.start()
-            threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
+            threading.Thread(target=self._heed_pauses, name="pause", daemon=True).start()
+            for call, every in (("sweep", ONE_MACHINE.sweep_every), ("broom", broom.EVERY)):
+                threading.Thread(target=self._repeat, args=(call, every), name=call, daemon=True).start()
             self._wait_until_ready()
             if not self.stopping.is_set():
                 self._write_run_file()
@@ -85,12 +92,27 @@ class LocalSystem:
                     self.engine = answer.json()["engine"]["name"]
         return child.was_ready
 
-    def _sweep(self) -> None:
-        """Sweep every few seconds; a sweep that fails is the next one's business."""
+    def _heed_pauses(self) -> None:
+        while not self.stopping.wait(_HEED_S):
+            self._heed_pause(if_unknown=self._is_held)
+
+    def _heed_pause(self, *, if_unknown: bool) -> None:
+        """Hold jobs or not, as the record says, or as is said while it cannot be read."""
+        try:
+            is_held = self.is_paused()
+        except StoreUnavailableError:
+            is_held = if_unknown
+        self.broker.hold(is_held=is_held)
+        if is_held is not self._is_held:
+            self.say("delivery is paused: ./cutout resume goes on" if is_held else "delivery goes on")
+        self._is_held = is_held
+
+    def _repeat(self, call: str, every: timedelta) -> None:
+        """Make an internal call again and again; one that fails is the next one's business."""
         with httpx.Client(timeout=_SWEEP_TIMEOUT_S) as client:
-            while not self.stopping.wait(ONE_MACHINE.sweep_every.total_seconds()):
+            while not self.stopping.wait(every.total_seconds()):
                 with contextlib.suppress(httpx.HTTPError):
-                    client.post(f"{self.api.url}/internal/sweep")
+                    client.post(f"{self.api.url}/internal/{call}")
 
     def _stop_children(self) -> None:
         until = time.monotonic() + _STOP_WITHIN_S

@@ -59,7 +59,10 @@ def _failed(slug: str) -> str:
     if slug in PHOTO_FAULTS:
         return f"Failed for good by the photo's own fault ({slug}), marker gone: tell the customer."
     advice = _ADVICE.get(slug, "look at the worker's log")
-    return f"Failed for good ({slug}), marker gone, nobody will try again: {advice}."
+    return (
+        f"Failed ({slug}), marker gone, nobody tries again by themselves: {advice}; then "
+        "./cutout dead-letters replay opens it again."
+    )
 
 
 # --- open ---------------------------------------------------------------------------------------

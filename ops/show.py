@@ -88,6 +88,17 @@ def job_line(job: Mapping[str, Any]) -> str:
     return "  ".join(one_line(part) for part in parts if part)
 
 
+def delivery_line(answer: Mapping[str, Any]) -> str:
+    """Say in one line whether jobs are delivered."""
+    if answer.get("delivery") != "paused":
+        return "delivery is running"
+    told = answer.get("pause") or {}
+    return one_line(
+        f"DELIVERY IS PAUSED since {told.get('at')} by {told.get('by')}: {told.get('reason')}"
+        " (./cutout resume goes on)"
+    )
+
+
 def size_text(size_bytes: object) -> str:
     """Say a size as people do."""
     if not isinstance(size_bytes, int):
@@ -132,13 +143,17 @@ def _rows(job: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _picture(facts: Mapping[str, Any]) -> str:
-    side = f"{facts.get('width')} x {facts.get('height')} px"
-    return f"{side}, {size_text(facts.get('bytes'))}, {facts.get('content_type')}"
+    size = size_text(facts.get("bytes"))
+    if not facts.get("width"):
+        return f"{size}, not read yet"
+    return f"{facts['width']} x {facts.get('height')} px, {size}, {facts.get('content_type')}"
 
 
 def _open_jobs(answer: Mapping[str, Any]) -> Iterator[str]:
     listed = answer["jobs"]
     oldest = f", oldest {answer['oldest_age_s']:.1f} s" if answer.get("oldest_age_s") is not None else ""
+    if answer.get("delivery") == "paused":
+        yield delivery_line(answer)
     yield f"{answer['count']} open{oldest}"
     if not listed:
         return

@@ -99,8 +99,17 @@ def _events(evidence: Evidence) -> Iterator[Event]:
         for claim in epoch.claims.values():
             yield from _attempt(evidence, epoch, claim)
         yield from _end(evidence, epoch)
+    yield from _dead_letters(evidence)
+
+
+def _dead_letters(evidence: Evidence) -> Iterator[Event]:
     for stat in evidence.under("dead/"):
-        yield Event(at=stat.updated, kind="dead", text=f"entered in the operators' index, {stat.name}")
+        if stat.name.endswith(".resolved.json"):
+            facts = Facts(evidence.documents.get(stat.name))
+            text = f"resolved by {facts.text('by', 'unknown')}: {facts.text('reason', 'no reason given')}"
+            yield Event(at=stat.updated, kind="resolved", text=text)
+        elif not stat.name.endswith(".replayed.json"):  # the epoch that was opened tells of that
+            yield Event(at=stat.updated, kind="dead", text=f"entered in the operators' index, {stat.name}")
 
 
 def _promise(accepted: Facts) -> str:

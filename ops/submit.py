@@ -32,6 +32,9 @@ def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=_PHOTO)
 @click.option("--effects", metavar="A,B", help="Names, comma separated; `color` if absent.")
 @click.option("--recipe", metavar="JSON", callback=_recipe, help="Everything a job may ask for.")
+@click.option(
+    "--direct", "is_direct", is_flag=True, help="Upload first, straight to the store; up to 50 MB a photo."
+)
 @click.option("--wait", is_flag=True, help="Wait until every job has settled.")
 @click.option(
     "-o", "--out", "folder", metavar="DIR", type=_FOLDER, help="Write the pictures; implies --wait."

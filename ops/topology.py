@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from shared.errors import QueueUnavailableError
+from shared.pausing import Held
 from shared.places import PUBSUB_EMULATOR, Project, read_address, read_project_id, read_url
 from shared.topology import topology as described
 
@@ -45,10 +46,12 @@ def _checked(read: Callable[[str], Any]) -> Callable[..., Any]:
     metavar="HOST:PORT",
     help=f"An emulator instead of Pub/Sub.  [env: {PUBSUB_EMULATOR}]",
 )
+@click.option("--attach", is_flag=True, help="Attach pushes that a pause has detached.")
 def topology(**given: Any) -> None:
     """Make topics and push subscriptions: create what is missing, update what differs, leave the rest.
 
-    What they are stands in shared/topology.json. It may be run again at any time.
+    What they are stands in shared/topology.json. It may be run again at any time. A push that a pause has
+    detached is left so, and said, without --attach.
 
     Exit status: 0 done, 1 something is in the way, 2 usage, 3 Pub/Sub does not answer or does not let us.
     """
@@ -59,7 +62,7 @@ def topology(**given: Any) -> None:
 
 
 def _make(project: Project, given: dict[str, Any]) -> list[str]:
-    from shared import pubsub_topology  # noqa: PLC0415 - half a second, which a usage error need not take
+    from shared import pubsub_rights, pubsub_topology  # noqa: PLC0415 - half a second, not for usage errors
 
     number = given["project_number"]
     pusher = pubsub_topology.Pusher(
@@ -70,8 +73,8 @@ def _make(project: Project, given: dict[str, Any]) -> list[str]:
     )
     try:
         with pubsub_topology.opened(project) as maker:
-            return maker.make(described(), pusher)
-    except pubsub_topology.TopologyError as error:
+            return maker.make(described(), pusher, Held.NONE if given["attach"] else Held.AS_FOUND)
+    except pubsub_rights.TopologyError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except QueueUnavailableError as error:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,9 @@ from ops.data_folder import DataFolder, FolderInUseError
 from ops.local_system import LocalSystem
 from ops.places import QueuePlace, read_queue_option, read_store_option
 from shared import logs
+from shared.adapters import build_store
 from shared.errors import ServiceError
+from shared.pausing import read_pause
 from shared.places import STORAGE_EMULATOR
 from shared.settings import PREFIX, Settings, SettingsError
 
@@ -103,14 +106,15 @@ def up(**given: Any) -> None:
         lock = folder.lock()
         folder.prepare()
         environ = child_environ(folder, wanted)
-        Settings.from_environ(environ)
+        settings = Settings.from_environ(environ)
     except (FolderInUseError, SettingsError) as error:
         refuse(str(error))
     except (OSError, ServiceError) as error:
         refuse(
             f"{folder.root} cannot be used: {error}. Make room or mend its rights, or choose another --data."
         )
-    system = _system(folder, environ, wanted)
+    store = build_store(settings)
+    system = _system(folder, environ, wanted, lambda: read_pause(store) is not None)
     _stop_on_signals(system)
     logs.configure("up", "local", folder.log("up").open("a"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -150,7 +154,9 @@ def child_environ(folder: DataFolder, wanted: Wanted) -> dict[str, str]:
     )
 
 
-def _system(folder: DataFolder, environ: dict[str, str], wanted: Wanted) -> LocalSystem:
+def _system(
+    folder: DataFolder, environ: dict[str, str], wanted: Wanted, is_paused: Callable[[], bool]
+) -> LocalSystem:
     try:
         front = listen(wanted.port)
     except OSError as error:
@@ -159,7 +165,7 @@ def _system(folder: DataFolder, environ: dict[str, str], wanted: Wanted) -> Loca
     worker = service("worker", listen(0), environ, folder.log("worker"))
     urls = {child.name: child.url for child in (api, worker)}
     broker = wanted.queue.broker(folder, urls, wanted.slots, environ, _say)
-    return LocalSystem(folder, api, worker, broker, _say)
+    return LocalSystem(folder, api, worker, broker, _say, is_paused)
 
 
 def _say(line: str) -> None:

@@ -167,6 +167,30 @@ class JobNotFoundError(PermanentError):
     status = 404
 
 
+class UploadNotFoundError(PermanentError):
+    """No such upload, or not this caller's; one whose time is long over is forgotten."""
+
+    slug = "upload-not-found"
+    title = "There is no such upload"
+    status = 404
+
+
+class DeadLetterNotFoundError(PermanentError):
+    """The job has no dead letter: it has not failed, or by the photo's own fault."""
+
+    slug = "dead-letter-not-found"
+    title = "The job has no dead letter"
+    status = 404
+
+
+class ReplayNotFoundError(PermanentError):
+    """No such replay."""
+
+    slug = "replay-not-found"
+    title = "There is no such replay"
+    status = 404
+
+
 class ResultNotFoundError(PermanentError):
     """The job has no result of this name."""
 
@@ -196,6 +220,46 @@ class AlreadySettledError(PermanentError):
 
     slug = "already-settled"
     title = "The job has settled already"
+    status = 409
+
+
+class UploadMissingError(PermanentError):
+    """A job is asked for before its photo has been uploaded."""
+
+    slug = "upload-missing"
+    title = "Nothing has been uploaded yet"
+    status = 409
+
+
+class UploadUsedError(PermanentError):
+    """The photo is there already, or belongs to a job."""
+
+    slug = "upload-used"
+    title = "The upload has been used"
+    status = 409
+
+
+class UploadExpiredError(PermanentError):
+    """The time in which to upload the photo and to submit it is over."""
+
+    slug = "upload-expired"
+    title = "The upload's time is over"
+    status = 410
+
+
+class NotReplayableError(PermanentError):
+    """Only a job whose newest epoch has failed can be replayed."""
+
+    slug = "not-replayable"
+    title = "The job cannot be replayed"
+    status = 409
+
+
+class ReplayEndedError(PermanentError):
+    """The replay has ended and cannot be cancelled any more."""
+
+    slug = "replay-ended"
+    title = "The replay has ended already"
     status = 409
 
 
@@ -322,6 +386,13 @@ class InvalidValueError(UnprocessableError):
     title = "A field's value cannot be taken"
 
 
+class NothingSelectedError(UnprocessableError):
+    """A filter that matches no dead letter."""
+
+    slug = "nothing-selected"
+    title = "Nothing matches"
+
+
 class IdempotencyKeyReusedError(UnprocessableError):
     """The key belongs to another request."""
 
@@ -391,8 +462,22 @@ class DeadLetteredError(PermanentError):
     title = "The job could not be delivered to a worker"
 
 
-#: Failures that are the photo's own fault: never retried, never an operator's business.
-PHOTO_FAULTS = frozenset({ImageCorruptError.slug, NoSubjectError.slug, InputGoneError.slug})
+#: Failures that are the photo's own fault: never retried, never an operator's business.  The worker is the
+#: first to look at a photo that was uploaded directly: what the gate refuses is among them.
+PHOTO_FAULTS = frozenset(
+    kind.slug
+    for kind in (
+        ImageCorruptError,
+        NoSubjectError,
+        InputGoneError,
+        ImageEmptyError,
+        UnsupportedImageError,
+        ImageUnreadableError,
+        TooManyPixelsError,
+        SideTooLongError,
+        ImageTooSmallError,
+    )
+)
 
 
 def every_error() -> Mapping[str, type[ServiceError]]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.errors import StoreUnavailableError
 
@@ -136,9 +137,16 @@ def held(path: Path) -> Iterator[os.stat_result]:
                 return
 
 
-def walk(root: Path, prefix: str) -> dict[str, os.stat_result]:
+class Found(NamedTuple):
+    """What a listing keeps of a file: the system's own answer is four times as large."""
+
+    st_size: int
+    st_mtime_ns: int
+
+
+def walk(root: Path, prefix: str) -> dict[str, Found]:
     """Return the files whose names under a root start with a prefix; what vanishes is passed over."""
-    found: dict[str, os.stat_result] = {}
+    found: dict[str, Found] = {}
     pending = [prefix[: prefix.rfind("/") + 1]]
     base = os.fspath(root)
     while pending:
@@ -153,13 +161,11 @@ def walk(root: Path, prefix: str) -> dict[str, os.stat_result]:
             with suppress(*ABSENT):
                 result = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(result.st_mode):
-                    found[name] = result
+                    found[name] = Found(result.st_size, result.st_mtime_ns)
     return found
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except ABSENT:
-        return []
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder one by one: an entry keeps what was asked about it."""
+    with suppress(*ABSENT), os.scandir(folder) as entries:
+        yield from entries

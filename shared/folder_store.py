@@ -22,7 +22,7 @@ from shared.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from shared.folder_files import ABSENT, Drafts, held, make_folders, prune_folders, sync_folder, walk
+from shared.folder_files import ABSENT, Drafts, Found, held, make_folders, prune_folders, sync_folder, walk
 from shared.object_names import check_name, check_prefix, clash
 from shared.ports import Blob, Listing, Stat
 
@@ -203,7 +203,7 @@ def _mismatch(name: str, generation: int) -> GenerationMismatchError:
     return GenerationMismatchError(f"{name!r} is not at generation {generation}.")
 
 
-def _stat(name: str, found: os.stat_result, now_ns: int) -> Stat:
+def _stat(name: str, found: os.stat_result | Found, now_ns: int) -> Stat:
     return Stat(
         name=name,
         size=found.st_size,

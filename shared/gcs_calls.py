@@ -123,7 +123,9 @@ class BucketCalls:
     def _stat(self, blob: storage.Blob) -> Stat:
         size, generation, updated = _known(blob)
         now = max(self._line.now(), updated)
-        return Stat(name=blob.name, size=size, generation=generation, updated=updated, now=now)
+        return Stat(
+            name=blob.name, size=size, generation=generation, updated=updated, now=now, crc32c=blob.crc32c
+        )
 
 
 def _known(blob: Any) -> tuple[int, int, datetime]:

@@ -28,9 +28,9 @@ from shared.errors import (
 from shared.history import Release
 from shared.jobs import Claim, ClaimInDoubtError, Standing
 from shared.pace import COMMIT_WITHIN
-from shared.ports import Clock, Queue, Stat
+from shared.ports import Clock, Queue
 from shared.reading import Reader
-from shared.records import Accepted
+from shared.records import UNKNOWN_TYPE, Accepted, PhotoPin
 from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class Ledger(Reader):
 
     # --- accepting and publishing ---------------------------------------------------------------
 
-    def accept(self, job_id: str, accepted: Accepted, photo: Path) -> bool:
-        """Store a photo and promise its job; return whether the promise is a new one.
+    def accept(self, job_id: str, accepted: Accepted, photo: Path | None) -> bool:
+        """Store a photo, unless it is stored and pinned, and promise its job; return whether that is new.
 
         Raises
         ------
@@ -59,29 +59,31 @@ class Ledger(Reader):
             If the job exists with another request's digest.
         """
         began = self.monotonic()
-        stored, marker = both(
-            self.beside, lambda: self._store_photo(accepted, photo), lambda: self.mark(job_id, 0)
+        photo_pin, marker = both(
+            self.beside, lambda: self._pinned(accepted.photo, photo), lambda: self.mark(job_id, 0)
         )
         self._require_young(began)
-        photo_pin = replace(accepted.photo, generation=stored.generation)
         pinned = replace(accepted, photo=photo_pin, marker=marker)
         try:
             records.write_once(self.store, records.accepted_name(job_id), pinned.document())
         except NameTakenError:
-            self.store.delete(accepted.photo.name)
-            return self.agree(self.accepted(job_id), accepted.request_digest)
+            promised = self.accepted(job_id)
+            if promised.photo.name != accepted.photo.name:
+                self.store.delete(accepted.photo.name)
+            return self.agree(promised, accepted.request_digest)
         return True
 
-    def _store_photo(self, accepted: Accepted, photo: Path) -> Stat:
-        name = accepted.photo.name
+    def _pinned(self, pin: PhotoPin, photo: Path | None) -> PhotoPin:
+        if photo is None:
+            return pin
         try:
-            return self.store.create(name, photo, content_type=accepted.photo.content_type)
+            stored = self.store.create(pin.name, photo, content_type=pin.content_type or UNKNOWN_TYPE)
         except NameTakenError:
             # The name is random and ours: this is our own write, whose answer was lost.
-            stored = self.store.stat(name)
-            if stored.size != accepted.photo.bytes:
+            stored = self.store.stat(pin.name)
+            if stored.size != pin.bytes:
                 raise StoreUnavailableError("The photo was not stored whole.") from None
-            return stored
+        return replace(pin, generation=stored.generation)
 
     @staticmethod
     def agree(accepted: Accepted, request_digest: str) -> bool:

@@ -27,6 +27,8 @@ from shared.photo_headers import orientation_of, png_exif, require_sane_jpeg, we
 
 #: Of the image part of a form; the API counts while it streams.
 MAX_UPLOAD_BYTES = 25_000_000
+#: Of a photo that is uploaded directly.
+MAX_DIRECT_BYTES = 50_000_000
 MAX_PIXELS = 60_000_000
 MAX_SIDE_PX = 12_000
 MIN_SIDE_PX = 32
@@ -56,6 +58,10 @@ class _JpegWithoutExif(JpegImageFile):
 
     def _read_dpi_from_exif(self) -> None:
         pass
+
+
+#: What a client may call a photo that nobody has looked at yet.
+TYPES = (*(kind.value for kind in Kind), "image/heif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ class Stat(Version):
     """What the store knows about one object."""
 
     updated: datetime  #: the store's time of the last write
+    crc32c: str | None = None  #: as Cloud Storage shows it; where no store tells it, whoever asks reads
 
     @property
     def age(self) -> timedelta:

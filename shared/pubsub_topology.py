@@ -11,16 +11,16 @@ from datetime import timedelta
 from typing import Any
 
 from google.api_core import exceptions
-from google.iam.v1.iam_policy_pb2 import GetIamPolicyRequest, SetIamPolicyRequest
-from google.iam.v1.options_pb2 import GetPolicyOptions
-from google.iam.v1.policy_pb2 import Binding, Policy
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import DeadLetterPolicy, PushConfig, Subscription
 
+from shared.pausing import Held, held_routes
 from shared.places import Project
 from shared.pubsub import DETAILS, Details, open_channel, topic_path, translated
+from shared.pubsub_pausing import push_config
+from shared.pubsub_rights import ONE_CALL, TopologyError, grant
 from shared.topology import Route, Topology
 
 #: The emulator keeps messages for a week at most.
@@ -31,13 +31,6 @@ _DETAILS: Details = {
     exceptions.NotFound: "There is no such project, or we may not see it.",
     exceptions.Forbidden: "Pub/Sub does not let us make what is described; we need roles/pubsub.admin.",
 }
-_POLICY_TRIES = 5
-_LATEST_POLICY = 3
-_ONE_CALL: dict[str, Any] = {"retry": None, "timeout": 10.0}
-
-
-class TopologyError(Exception):
-    """Something is there that cannot be changed into what is described; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +45,7 @@ class Pusher:
     def config(self, route: Route) -> PushConfig:
         """Return how a route is pushed."""
         url = self.urls[route.service]
-        config = PushConfig(push_endpoint=f"{url}{route.path}")
-        if self.email:
-            config.oidc_token = PushConfig.OidcToken(
-                service_account_email=self.email, audience=self.audience or url
-            )
-        return config
+        return push_config(f"{url}{route.path}", self.email, self.audience or url)
 
 
 def agent_of(project_number: int) -> str:
@@ -71,8 +59,10 @@ class Maker:
     def __init__(self, project: Project, topics: PublisherClient, subscriptions: SubscriberClient) -> None:
         self._project, self._topics, self._subscriptions = project, topics, subscriptions
 
-    def make(self, topology: Topology, pusher: Pusher) -> list[str]:
+    def make(self, topology: Topology, pusher: Pusher, held: Held = Held.AS_FOUND) -> list[str]:
         """Bring the project to what is described, and say what was done; nothing if it was so already.
+
+        A push that is detached is a pause, and stays one unless told otherwise.
 
         Raises
         ------
@@ -83,15 +73,18 @@ class Maker:
         """
         try:
             with translated(_DETAILS):
-                return list(self._make(topology, pusher))
+                return list(self._make(topology, pusher, held))
         except exceptions.BadRequest as error:
             raise TopologyError(f"Pub/Sub refuses: {error.message}") from error
 
-    def _make(self, topology: Topology, pusher: Pusher) -> Iterator[str]:
+    def _make(self, topology: Topology, pusher: Pusher, held: Held) -> Iterator[str]:
         for topic in topology.topics:
             yield from self._topic(topic)
         for route in topology.routes:
-            yield from self._route(self._wanted(route, topology, pusher))
+            wanted = self._wanted(route, topology, pusher)
+            if held is Held.ALL and route in held_routes():
+                wanted.push_config = PushConfig()
+            yield from self._route(wanted, held)
             if route.dead_letter_topic and pusher.agent:
                 yield from self._let_move(route, route.dead_letter_topic, pusher.agent)
 
@@ -100,10 +93,10 @@ class Maker:
     def _topic(self, topic: str) -> Iterator[str]:
         path = topic_path(self._project, topic)
         try:
-            self._topics.get_topic(topic=path, **_ONE_CALL)
+            self._topics.get_topic(topic=path, **ONE_CALL)
         except exceptions.NotFound:
             with _unless_there():
-                self._topics.create_topic(name=path, **_ONE_CALL)
+                self._topics.create_topic(name=path, **ONE_CALL)
             yield f"created topic {topic}"
 
     def _wanted(self, route: Route, topology: Topology, pusher: Pusher) -> Subscription:
@@ -132,13 +125,13 @@ class Maker:
             )
         return wanted
 
-    def _route(self, wanted: Subscription) -> Iterator[str]:
+    def _route(self, wanted: Subscription, held: Held) -> Iterator[str]:
         name = wanted.name.rsplit("/", 1)[1]
         try:
-            kept = self._subscriptions.get_subscription(subscription=wanted.name, **_ONE_CALL)
+            kept = self._subscriptions.get_subscription(subscription=wanted.name, **ONE_CALL)
         except exceptions.NotFound:
             with _unless_there():
-                self._subscriptions.create_subscription(request=wanted, **_ONE_CALL)
+                self._subscriptions.create_subscription(request=wanted, **ONE_CALL)
             yield f"created subscription {name}"
             return
         if kept.topic != wanted.topic:
@@ -146,12 +139,15 @@ class Maker:
                 f"subscription {name} belongs to {kept.topic}, expected {wanted.topic}; that cannot be "
                 f"changed. Delete it (gcloud pubsub subscriptions delete {name}) and run this again."
             )
+        if held is Held.AS_FOUND and not kept.push_config.push_endpoint:
+            wanted.push_config = kept.push_config
+            yield f"left subscription {name} paused, its push is detached: ./cutout resume attaches it"
         is_so, should_be = _facts(kept), _facts(wanted)
         differing = [path for path in should_be if is_so[path] != should_be[path]]
         if differing:
             wanted.push_config.attributes = kept.push_config.attributes  # the server's own
             request = {"subscription": wanted, "update_mask": {"paths": differing}}
-            self._subscriptions.update_subscription(request=request, **_ONE_CALL)
+            self._subscriptions.update_subscription(request=request, **ONE_CALL)
         for path in differing:
             yield f"updated subscription {name}: {path} was {is_so[path]}, is {should_be[path]}"
 
@@ -163,9 +159,9 @@ class Maker:
     def _let_move(self, route: Route, dead_letter_topic: str, agent: str) -> Iterator[str]:
         """Let Pub/Sub move dead letters: it publishes them, and acknowledges what they were."""
         topic = topic_path(self._project, dead_letter_topic)
-        if _grant(self._topics, topic, "roles/pubsub.publisher", agent):
+        if grant(self._topics, topic, "roles/pubsub.publisher", agent):
             yield f"let {agent} publish to topic {dead_letter_topic}"
-        if _grant(self._subscriptions, self._path(route), "roles/pubsub.subscriber", agent):
+        if grant(self._subscriptions, self._path(route), "roles/pubsub.subscriber", agent):
             yield f"let {agent} acknowledge in subscription {route.name}"
 
 
@@ -214,26 +210,3 @@ def _unless_there() -> Iterator[None]:
     """Take it for done if another hand has just created the same."""
     with suppress(exceptions.AlreadyExists):
         yield
-
-
-def _grant(client: PublisherClient | SubscriberClient, resource: str, role: str, member: str) -> bool:
-    """Give a member a role on one resource; return whether it did not have it."""
-    for _ in range(_POLICY_TRIES):
-        policy = _read_policy(client, resource)
-        if any(
-            b.role == role and member in b.members and not b.condition.expression for b in policy.bindings
-        ):
-            return False
-        policy.bindings.append(Binding(role=role, members=[member]))
-        # The policy's etag goes along: what another hand has granted meanwhile is not taken back.
-        with suppress(exceptions.Aborted):
-            request = SetIamPolicyRequest(resource=resource, policy=policy)
-            client.set_iam_policy(request=request, **_ONE_CALL)
-            return True
-    raise TopologyError(f"the rights on {resource} are being changed all the time; run this again")
-
-
-def _read_policy(client: PublisherClient | SubscriberClient, resource: str) -> Policy:
-    options = GetPolicyOptions(requested_policy_version=_LATEST_POLICY)
-    request = GetIamPolicyRequest(resource=resource, options=options)
-    return client.get_iam_policy(request=request, **_ONE_CALL)

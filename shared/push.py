@@ -46,6 +46,7 @@ class Pusher:
         self._reports: SimpleQueue[Answer] = SimpleQueue()
         self._unsettled: list[Answer] = []
         self._paused_until: dict[str, float] = {}  # by name; monotonic seconds
+        self._held: frozenset[str] = frozenset()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
         self._trouble = ""
@@ -61,6 +62,12 @@ class Pusher:
         with opened(self._queue) as deliveries:
             deliveries.declare(self._subscriptions, ())
         self._thread.start()
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Push no more to these subscriptions, and to all others again; what is out stays out."""
+        before, self._held = self._held, frozenset(names)
+        if self._held != before:
+            ring(self._queue.bell)
 
     def stop(self, within: timedelta = STOPS_WITHIN) -> None:
         """Stop at once; what is in flight is cut off, not counted, and due again at the next start."""
@@ -106,6 +113,8 @@ class Pusher:
 
     def _push_due(self, subscription: Subscription, deliveries: Deliveries) -> float:
         """Push what is due and may go out; return for how long there is nothing more to do."""
+        if subscription.name in self._held:
+            return _LOOKS_EVERY_S
         pause_s = self._paused_until.get(subscription.name, 0.0) - time.monotonic()
         if pause_s > 0:
             return min(pause_s, _LOOKS_EVERY_S)

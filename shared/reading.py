@@ -91,6 +91,11 @@ class Reader:
             records.read_record(self.store, records.epoch_name(job_id, epoch, "terminal.json"))
         )
 
+    def ends(self, history: History) -> dict[int, Terminal]:
+        """Read how each epoch of a job has ended that has, oldest first."""
+        ended = [number for number, trace in sorted(history.epochs.items()) if trace.terminal]
+        return {number: self.terminal(history.job_id, number) for number in ended}
+
     def _is_closing(self, job_id: str, epoch: int) -> bool:
         opened = records.read_record(self.store, records.epoch_name(job_id, epoch, "opened.json"))
         return opened.get("kind") in CLOSING

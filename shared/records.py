@@ -18,6 +18,9 @@ from shared.recipes import Recipe
 
 VERSION = 1
 
+#: Of an object whose type nobody has told.
+UNKNOWN_TYPE = "application/octet-stream"
+
 _MARKER = re.compile(r"open/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)")
 
 # --- names --------------------------------------------------------------------------------------
@@ -26,6 +29,11 @@ _MARKER = re.compile(r"open/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)")
 def input_name(upload_id: str) -> str:
     """Name of the photo as uploaded."""
     return f"inputs/{upload_id}"
+
+
+def input_prefix(job_id: str) -> str:
+    """Prefix of the photos that came with requests for one job."""
+    return f"inputs/{job_id}."
 
 
 def marker_name(job_id: str, epoch: int) -> str:
@@ -59,9 +67,10 @@ def results_prefix(job_id: str, epoch: int, attempt: int | None = None) -> str:
     return f"results/{job_id}/e{epoch}/" + (f"{attempt}/" if attempt is not None else "")
 
 
-def dead_name(terminal_at: datetime, job_id: str, epoch: int) -> str:
-    """Name of a failure in the operators' index."""
-    return f"dead/{terminal_at.astimezone(UTC):%Y-%m-%d}/{job_id}.e{epoch}.json"
+def dead_name(terminal_at: datetime, job_id: str, epoch: int, handled: str = "") -> str:
+    """Name of a failure in the operators' index, or of the word that it has been handled."""
+    day = f"{terminal_at.astimezone(UTC):%Y-%m-%d}"
+    return f"dead/{day}/{job_id}.e{epoch}" + (f".{handled}.json" if handled else ".json")
 
 
 # --- members ------------------------------------------------------------------------------------
@@ -75,10 +84,11 @@ class PhotoPin:
     generation: int
     bytes: int
     crc32c: str
-    sha256: str
-    content_type: str
-    width: int  #: oriented
-    height: int  #: oriented
+    # Of a photo that was uploaded directly nothing more is known until the worker has read it.
+    sha256: str | None = None
+    content_type: str | None = None
+    width: int | None = None  #: oriented
+    height: int | None = None  #: oriented
 
     def public(self) -> dict[str, Any]:
         """What a client is told about its photo."""
@@ -217,8 +227,13 @@ def read_record(store: ObjectStore, name: str) -> dict[str, Any]:
     UnreadableRecordError
         If it is damaged, or of a version that this build cannot read.
     """
+    return parse(name, store.read(name).data)
+
+
+def parse(name: str, data: bytes) -> dict[str, Any]:
+    """Read a record's bytes; ``UnreadableRecordError`` as above."""
     try:
-        document = json.loads(store.read(name).data)
+        document = json.loads(data)
     except ValueError as error:
         raise UnreadableRecordError(f"{name} is not JSON") from error
     version = document.get("version") if isinstance(document, dict) else None

@@ -5,12 +5,12 @@ gone, so a settled job always ends with its client told and nothing owed.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared import records
+from shared import dead_letters, records
 from shared.errors import (
-    PHOTO_FAULTS,
     JobNotSettledError,
     NameTakenError,
     NoSuchObjectError,
@@ -19,6 +19,7 @@ from shared.errors import (
 from shared.jobs import CLOSING, Claim, Kind, Standing
 from shared.ledger import Ledger
 from shared.pace import Pace
+from shared.ports import Stat
 from shared.records import Terminal
 from shared.side_by_side import both
 
@@ -66,8 +67,8 @@ def settle(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: K
 
 def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: Known = _NOTHING) -> None:
     """Do what a settled epoch still owes; each step may have been done before."""
-    if terminal.status == "failed" and (terminal.error or {}).get("slug") not in PHOTO_FAULTS:
-        _create(ledger, records.dead_name(terminal.at, job_id, epoch), {"error": terminal.error})
+    if dead_letters.is_due(terminal):
+        dead_letters.enter(ledger, job_id, epoch, terminal)
     if known.has_losers(terminal, ledger.pace):
         both(
             ledger.beside,
@@ -132,14 +133,26 @@ def close(ledger: Ledger, job_id: str, epoch: int, *, opened: datetime | None = 
     listing = ledger.store.list(f"results/{job_id}/")
     for stat in listing.objects:
         ledger.store.delete(stat.name, generation=stat.generation)
+    photos = ledger.store.list(records.input_prefix(job_id)).objects
+    delete_photos(ledger, photos)
     try:
-        ledger.store.delete(ledger.accepted(job_id).photo.name)
+        promised = ledger.accepted(job_id).photo.name
+        if promised not in {stat.name for stat in photos}:
+            ledger.store.delete(promised)  # it was uploaded before its job
     except NoSuchObjectError:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
+    _create(ledger, records.epoch_name(job_id, epoch, "closed.json"), {"at": ledger.clock().isoformat()})
     if opened:
         ledger.rest(opened, listing.now)
     ledger.unmark(job_id, epoch)
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def delete_photos(ledger: Ledger, photos: Iterable[Stat]) -> None:
+    """Delete photos that no job may have any more."""
+    for stat in photos:
+        ledger.store.delete(stat.name, generation=stat.generation)
+        log.info("input.deleted", extra={"input": stat.name})
 
 
 def _announce(ledger: Ledger, job_id: str, epoch: int) -> None:

@@ -65,7 +65,7 @@ class Sweep:
             return "unknown"
         standing = self.ledger.look(*parsed)
         if standing.kind is Kind.NOTHING:
-            return self._abandoned(marker)
+            return self._abandoned(marker, parsed[0])
         if standing.kind is Kind.SETTLED:
             known = settling.Known(marker=marker.generation)
             settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed), known)
@@ -75,13 +75,16 @@ class Sweep:
             return "closed"
         return self._open(standing)
 
-    def _abandoned(self, marker: Stat) -> str:
+    def _abandoned(self, marker: Stat, job_id: str) -> str:
         if marker.age < ABANDONED_AFTER:
             return "waiting"
         try:
             self.ledger.store.delete(marker.name, generation=marker.generation)
         except GenerationMismatchError:
             return "waiting"  # a client has come back and made the marker young again
+        photos = self.ledger.store.list(records.input_prefix(job_id)).objects
+        # A client that has come back since has a photo of its own, and a marker that is as young.
+        settling.delete_photos(self.ledger, [stat for stat in photos if stat.age >= ABANDONED_AFTER])
         log.info("sweep.abandoned", extra={"marker": marker.name})
         return "abandoned"
 

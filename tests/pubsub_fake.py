@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 from google.iam.v1 import iam_policy_pb2, policy_pb2
+from google.protobuf import empty_pb2
 from google.pubsub_v1.types import pubsub
 
 from ops.emulator import free_port
@@ -90,6 +91,10 @@ class PubSubFake:
             setattr(kept, path, getattr(request.subscription, path))
         return kept
 
+    def modify_push_config(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._found(self.subscriptions, request.subscription, context).push_config = request.push_config
+        return empty_pb2.Empty()
+
     # --- rights -----------------------------------------------------------------------------------
 
     def rights_of(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -139,11 +144,10 @@ def _handlers(fake: PubSubFake) -> list[grpc.GenericRpcHandler]:
                 context.abort(fault.code, f"{name} was told to fail")
             return do(request, context)
 
-        is_plus = hasattr(takes, "deserialize")
         return grpc.unary_unary_rpc_method_handler(
             call,
-            request_deserializer=takes.deserialize if is_plus else takes.FromString,
-            response_serializer=gives.serialize if is_plus else gives.SerializeToString,
+            request_deserializer=getattr(takes, "deserialize", None) or takes.FromString,
+            response_serializer=getattr(gives, "serialize", None) or gives.SerializeToString,
         )
 
     def service(name: str, **methods: tuple[Callable[..., Any], Any, Any]) -> grpc.GenericRpcHandler:
@@ -162,6 +166,7 @@ def _handlers(fake: PubSubFake) -> list[grpc.GenericRpcHandler]:
             "google.pubsub.v1.Subscriber",
             CreateSubscription=(fake.create_subscription, subscription, subscription),
             GetSubscription=(fake.get_subscription, pubsub.GetSubscriptionRequest, subscription),
+            ModifyPushConfig=(fake.modify_push_config, pubsub.ModifyPushConfigRequest, empty_pb2.Empty),
             UpdateSubscription=(fake.update_subscription, pubsub.UpdateSubscriptionRequest, subscription),
         ),
         service(

@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = answer  # noqa: N815 - the names that the standard library calls
+    do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names that the standard library calls
 
     def log_message(self, *_args: Any) -> None:
         """Say nothing."""
@@ -156,6 +156,7 @@ def runner(service) -> Callable[..., Any]:
 
     def invoke(*args: object, url: str = service.url) -> Any:
         words = [str(arg) for arg in args]
-        return CliRunner().invoke(main, [words[0], "--url", url, *words[1:]], obj=BRISK)
+        depth = 2 if words[0] in {"dead-letters", "replays"} else 1
+        return CliRunner().invoke(main, [*words[:depth], "--url", url, *words[depth:]], obj=BRISK)
 
     return invoke

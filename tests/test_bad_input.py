@@ -142,7 +142,7 @@ JSON_REFUSED = {
     "a list": (b"[]", 400, "malformed-request"),
     "too deep": (b"[" * 100_000, 400, "malformed-request"),
     "no upload": (b"{}", 422, "image-missing"),
-    "an unknown upload": (b'{"upload_id": "x"}', 422, "invalid-value"),
+    "an unknown upload": (b'{"upload_id": "x"}', 404, "upload-not-found"),
     "an unknown field": (b'{"upload_id": "x", "colour": 1}', 422, "unknown-field"),
     "a number as text": (b'{"upload_id": "x", "margin": "0.1"}', 422, "invalid-value"),
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.gcs_patience import Patience
+from tests.dead import a_plan, die, drive, driver
 from tests.gcs_fake import GcsFake, running
 from tests.gcs_world import connected
 from tests.world import World
@@ -73,3 +74,24 @@ def test_jobs_done_within_their_first_second_are_refused_nothing_either(fake) ->
         assert world.job(job_name(number)).status == "succeeded"
     assert refused_for_pace(store) == {}
     assert world.names("open/") == []
+
+
+def test_a_replay_is_refused_nothing_either(fake) -> None:
+    world, store = fake
+    names = die(world, *range(12))
+    world.queue.published.clear()
+    world.clock.turn(seconds=1)
+    store.refused.clear()
+    plan = driver(world).begin(a_plan(world, names, canary=2, rate_per_s=4.0))
+    began, view = world.clock(), drive(world, plan)
+    assert (view.status, view.tally.succeeded) == ("done", 12)
+    assert (world.clock() - began).total_seconds() >= 2.5
+    assert refused_for_pace(store) == {}
+    assert world.names("open/") == world.names("replaying/") == []
+
+
+def test_the_marker_of_a_replay_that_ends_as_it_begins_is_deleted_all_the_same(fake) -> None:
+    world, _ = fake
+    plan = driver(world).begin(a_plan(world, die(world, 1)))
+    assert driver(world).cancel(plan.id, "bob", "never mind").status == "cancelled"
+    assert world.names("replaying/") == []

@@ -1,7 +1,6 @@
 """A signed URL lets its holder do one thing with one object for a while; IAM signs it, no key file does."""
 
 import base64
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -9,26 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.transport.requests import AuthorizedSession
 
 from shared.errors import StoreUnavailableError
 from shared.gcs import GcsStore, connect
 from shared.gcs_patience import Patience
 from shared.gcs_signing import IamSigning
+from tests.gcs_signatures import SIGNED_WITH, new_key, verified
 
 ACCOUNT = "cutout-api@project.iam.gserviceaccount.com"
-SIGNED_WITH = padding.PKCS1v15(), hashes.SHA256()
 MINUTE = timedelta(minutes=1)
-
-
-def new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @dataclass
@@ -54,25 +49,7 @@ class Google:
 
     def verify(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         """Check a V4 signature as Cloud Storage would; return the query without it."""
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query))
-        signature = bytes.fromhex(query.pop("X-Goog-Signature"))
-        signed = query["X-Goog-SignedHeaders"].split(";")
-        sent = {name.lower(): value for name, value in headers.items()} | {"host": parts.netloc}
-        request = [
-            method,
-            parts.path,
-            "&".join(sorted(f"{quote(k, '~')}={quote(v, '~')}" for k, v in query.items())),
-            *(f"{name}:{sent[name]}" for name in sorted(signed)),
-            "",
-            ";".join(sorted(signed)),
-            "UNSIGNED-PAYLOAD",
-        ]
-        scope = query["X-Goog-Credential"].split("/", 1)[1]
-        digest = hashlib.sha256("\n".join(request).encode()).hexdigest()
-        text = "\n".join([query["X-Goog-Algorithm"], query["X-Goog-Date"], scope, digest])
-        self.key.public_key().verify(signature, text.encode(), *SIGNED_WITH)
-        return query
+        return verified(self.key.public_key(), method, url, headers)
 
 
 @contextmanager

@@ -263,8 +263,9 @@ def test_a_zombie_that_beats_again_still_counts(world: World) -> None:
     assert slug(world) == "poison"
 
 
-def test_after_a_timeout_the_next_attempt_runs_alone(world: World) -> None:
-    world.claim(1, reason="timeout")
+@pytest.mark.parametrize("reason", ["timeout", "out-of-memory"])
+def test_after_a_timeout_or_a_lack_of_memory_the_next_attempt_runs_alone(world: World, reason: str) -> None:
+    world.claim(1, reason=reason)
     assert world.ledger().look(JOB, 0).must_run_alone
     world.claim(2, reason="shutdown")
     assert not world.ledger().look(JOB, 0).must_run_alone

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import pytest
+from google.api_core.exceptions import GoogleAPICallError
 from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
@@ -20,7 +21,18 @@ from shared.pubsub import open_channel, topic_path
 from tests.contracts.queues import Receiver, listening
 from tests.emulator import running
 from tests.system import ROOT, System
-from tests.test_system import LARGE, SMALL, assert_delivered, inner_pid, job, settled, submit, wait_until
+from tests.test_system import (
+    LARGE,
+    SMALL,
+    assert_delivered,
+    inner_pid,
+    job,
+    pause,
+    settled,
+    submit,
+    sweeps,
+    wait_until,
+)
 from tests.test_up import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.emulator]
@@ -91,7 +103,39 @@ def test_an_emulator_that_is_restarted_in_the_middle_loses_no_job(system: System
     assert "had forgotten its topics; they are there again" in system.stderr
 
 
-def test_a_dead_letter_settles_a_job_that_was_tried_and_no_other(system: System) -> None:
+def test_a_pause_detaches_the_push_and_an_emulator_that_is_restarted_does_not_undo_it(
+    system: System,
+) -> None:
+    address = system.run["broker"]
+    pause(system)
+    wait_for(lambda: push_endpoint(address) == "")
+    held = submit(system, SMALL)["id"]
+    os.kill(system.pids["emulator"], signal.SIGKILL)
+    wait_for(lambda: push_endpoint(address) == "")
+    swept = sweeps(system)
+    wait_for(lambda: sweeps(system) > swept + 1)
+    assert job(system, held)["status"] == "queued"
+    assert push_endpoint(address) == ""
+    assert httpx.get(f"{system.url}/ready").json()["pause"]["reason"] == "an incident"
+    assert httpx.post(f"{system.url}/v1/delivery/resume").status_code == 200
+    assert_delivered(system, held, DONE_AGAIN_WITHIN_S)
+    assert push_endpoint(address) == system.urls["push"]
+
+
+def push_endpoint(address: str) -> str | None:
+    """Where the jobs' subscription pushes; nothing while there is no subscription."""
+    with open_channel(Project("cutout-local", address)) as channel:
+        client = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        path = client.subscription_path("cutout-local", "cutout-jobs-worker")
+        try:
+            return client.get_subscription(subscription=path, retry=None, timeout=2).push_config.push_endpoint
+        except GoogleAPICallError:
+            return None
+
+
+def test_a_dead_letter_settles_a_job_that_was_tried_and_no_other_and_an_operator_replays_it(
+    system: System,
+) -> None:
     """Fault D10: the emulator gives up after five refusals, and our own subscription brings the news."""
     with frozen(system.pids["worker"]) as freeze, refusing(system) as refusals:
         tried = submit(system, LARGE)["id"]
@@ -107,6 +151,24 @@ def test_a_dead_letter_settles_a_job_that_was_tried_and_no_other(system: System)
         assert job(system, untouched)["status"] == "queued"
     assert_delivered(system, untouched, DONE_AGAIN_WITHIN_S)
     assert job(system, tried) == dead, "the attempt that thawed has lost"
+    replayed = command(system, "dead-letters", "replay", tried, "--reason", "the worker was frozen")
+    assert replayed.splitlines()[-2:] == ["1 of 1, 1 succeeded", "done"]
+    done = assert_delivered(system, tried)
+    assert (done["id"], done["epoch"], done["attempt"]) == (tried, 1, 1)
+    story = command(system, "job", tried)
+    assert "settled: failed by dead-letter, attempt 1" in story
+    assert "epoch 1 opened for replay" in story
+    assert "settled: succeeded by worker, attempt 1" in story
+    assert command(system, "dead-letters", "list") == "0 open dead letters\n"
+
+
+def command(system: System, *args: str) -> str:
+    """Run a command as an operator would, and return what it says; it must succeed."""
+    done = subprocess.run(
+        [ROOT / "cutout", *args, "--url", system.url], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_somebody_elses_emulator_is_looked_after_too(tmp_path) -> None:

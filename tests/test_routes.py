@@ -7,6 +7,7 @@ import pytest
 
 from shared import messages
 from tests.api_world import FOREIGN, ORIGIN, PREVIEW, ApiWorld, slug
+from tests.dead import a_plan, die, driver, opened
 from tests.world import JOB, Process
 
 
@@ -22,6 +23,7 @@ def every_call(world: ApiWorld) -> list[tuple[str, str]]:
     for rule in world.client.application.url_map.iter_rules():
         for known in (job_id, "job_nobody"):
             path = rule.rule.replace("<job_id>", known).replace("<name>", "color").replace("<slug>", "poison")
+            path = path.replace("<replay_id>", "replay_nobody00")
             calls += [(method, path) for method in sorted(rule.methods - {"HEAD", "OPTIONS"})]
     return [*calls, ("GET", "/nowhere"), ("PUT", "/v1/jobs"), ("PATCH", "/health")]
 
@@ -190,7 +192,9 @@ def test_open_jobs_are_listed_oldest_first(world: ApiWorld) -> None:
     assert slug(world.client.get("/v1/jobs?status=open&limit=0")) == (422, "invalid-value")
 
 
-@pytest.mark.parametrize("path", ["/internal/sweep", "/internal/dead-letters", "/internal/events"])
+@pytest.mark.parametrize(
+    "path", ["/internal/sweep", "/internal/broom", "/internal/dead-letters", "/internal/events"]
+)
 def test_internal_routes_are_this_machines(world: ApiWorld, path: str) -> None:
     answer = world.client.post(path, environ_overrides={"REMOTE_ADDR": "203.0.113.9"})
     assert slug(answer) == (403, "forbidden")
@@ -201,6 +205,13 @@ def test_the_sweep_does_what_is_due(world: ApiWorld) -> None:
     world.submitted()
     world.clock.turn(minutes=16)
     assert world.client.post("/internal/sweep").json == {"published": 1, "open": 1}
+
+
+def test_the_sweep_drives_replays(world: ApiWorld) -> None:
+    names = die(world, 1, 2)
+    driver(world).begin(a_plan(world, names, canary=2))
+    assert world.client.post("/internal/sweep").json["replays"] == 1
+    assert opened(world) == names
 
 
 def dead_letter(

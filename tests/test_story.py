@@ -6,8 +6,9 @@ import re
 import pytest
 
 from ops.story import tell
-from shared import settling
+from shared import dead_letters, settling
 from shared.history import Release
+from tests.dead import a_plan, drive, driver, fail
 from tests.world import JOB, World
 
 
@@ -138,6 +139,30 @@ def test_a_poisonous_photo_is_told_with_its_slug_and_what_to_do(world) -> None:
     assert "[poison]" in line_with(lines, "settled: failed by sweep")
     assert "dead/2026-01-01" in line_with(lines, "operators' index")
     assert "keep the photo" in lines[-1]
+
+
+def test_a_replay_is_told_after_the_failure_that_it_follows(world) -> None:
+    fail(world, JOB)
+    world.clock.turn(hours=9)
+    drive(world, driver(world).begin(a_plan(world, [JOB])))
+    lines = story_of(world)
+    told = "\n".join(lines)
+    order = [
+        "settled: failed by test",
+        "entered in the operators' index",
+        "epoch 1 opened for replay, by ada: the worker was down",
+        "handed to the queue by replay",
+        "settled: succeeded by worker, attempt 1",
+    ]
+    assert [told.index(text) for text in order] == sorted(told.index(text) for text in order)
+    assert lines[-1].startswith("Done: succeeded")
+
+
+def test_a_failure_that_was_resolved_says_by_whom_and_why(world) -> None:
+    fail(world, JOB)
+    document = {"by": "ada", "reason": "refunded"}
+    assert dead_letters.resolve(world.store, world.job(), document)
+    line_with(story_of(world), "resolved by ada: refunded")
 
 
 def test_a_photos_own_fault_is_the_customers_business(world) -> None:

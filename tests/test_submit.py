@@ -7,6 +7,7 @@ import pytest
 
 from tests.scripted import (
     JOB,
+    LOST,
     PICTURE,
     Answer,
     a_failure,
@@ -48,6 +49,48 @@ def test_a_photo_is_sent_with_its_fields_and_its_job_is_printed(service, run, ph
     assert request.headers["Content-Length"]
     for part in (b'name="image"; filename="cat.jpg"', photo.read_bytes(), b"color,bw", b'{"format": "webp"}'):
         assert part in request.body
+
+
+def goes_ahead(service, *puts: Answer) -> None:
+    """Take a photo ahead of its job."""
+    headers = {"Content-Type": "image/jpeg", "x-goog-if-generation-match": "0"}
+    ticket = {"upload_id": "upload_1", "url": f"{service.url}/bucket/upload_1?sig=x", "headers": headers}
+    service.on("POST /v1/uploads", Answer(201, ticket))
+    service.on("PUT /bucket/upload_1?sig=x", *puts)
+    accepts(service)
+
+
+GONE = Answer(204, headers={"Content-Length": "0"}, body=b"")
+
+
+def test_a_photo_goes_ahead_of_its_job(service, run, photo) -> None:
+    goes_ahead(service, GONE)
+    result = run("submit", photo, "--direct", "--effects", "bw", "--recipe", '{"format": "webp"}')
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{photo}  {JOB}  queued  http://example/v1/jobs/{JOB}\n"
+    (asked,) = service.sent("POST /v1/uploads")
+    assert json.loads(asked.body) == {"content_type": "image/jpeg", "bytes": photo.stat().st_size}
+    (put,) = service.sent("PUT /bucket/upload_1?sig=x")
+    assert (put.body, put.headers["x-goog-if-generation-match"]) == (photo.read_bytes(), "0")
+    assert put.headers["Content-Length"] == str(photo.stat().st_size)
+    (order,) = service.sent("POST /v1/jobs")
+    assert json.loads(order.body) == {"upload_id": "upload_1", "effects": "bw", "recipe": {"format": "webp"}}
+    assert order.headers["Idempotency-Key"]
+
+
+@pytest.mark.parametrize("there", [409, 412])
+def test_a_photo_that_is_there_after_a_lost_answer_is_not_sent_in_vain(service, run, photo, there) -> None:
+    goes_ahead(service, LOST, Answer(503), Answer(there))
+    assert run("submit", photo, "--direct").exit_code == 0
+    assert len(service.sent("PUT /bucket/upload_1?sig=x")) == 3
+    assert len(service.sent("POST /v1/jobs")) == 1
+
+
+def test_a_photo_that_the_store_refuses_asks_for_no_job(service, run, photo) -> None:
+    goes_ahead(service, Answer(400, body=b"<Error>EntityTooLarge</Error>"))
+    result = run("submit", photo, "--direct")
+    assert (result.exit_code, "EntityTooLarge" in result.stderr) == (1, True)
+    assert service.sent("POST /v1/jobs") == []
 
 
 def test_waiting_ends_with_one_line_of_what_the_job_came_to(service, run, photo) -> None:

@@ -149,7 +149,7 @@ def test_a_marker_made_young_again_is_not_removed_under_a_late_commit(world: Wor
     world.clock.turn(minutes=65)
     (stale,) = world.store.list("open/").objects
     world.accept()
-    Sweep(ledger=world.ledger(), monotonic=world.clock.monotonic)._abandoned(stale)
+    Sweep(ledger=world.ledger(), monotonic=world.clock.monotonic)._abandoned(stale, JOB)
     assert world.names("open/") == [records.marker_name(JOB, 0)]
     assert world.job().status == "queued"
 

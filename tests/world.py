@@ -107,6 +107,12 @@ def kill_at(moment: int) -> Callable[[str], None]:
     return spy
 
 
+def once_at(moment: int, do: Callable[[], object]) -> Callable[[str], None]:
+    """Return a spy that does something at the given call, counted from 0."""
+    count = itertools.count()
+    return lambda _call: do() if next(count) == moment else None
+
+
 def photo_bytes(side: int = 96) -> bytes:
     """Return a small real JPEG: a bright disc on a dark ground, with some texture."""
     y, x = np.mgrid[:side, :side]
@@ -198,9 +204,10 @@ class World:
         """Do what the API does for a submission, with an Idempotency-Key."""
         data = self.photo
         path = self.tmp / "spool.jpg"
+        path.unlink(missing_ok=True)  # a store may have taken the last one as it lay there
         path.write_bytes(data)
         pin = PhotoPin(
-            name=records.input_name(f"upload-{next(self._uploads)}"),
+            name=f"{records.input_prefix(job_id)}{next(self._uploads)}",
             generation=0,
             bytes=len(data),
             crc32c=crc32c(data),

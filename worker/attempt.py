@@ -227,6 +227,7 @@ class Attempt:
             settled_by="worker",
             attempt=self.claim.number,
             outcome={
+                "input": rendered.input,
                 "matte": pictures.pop("matte"),
                 "preview": pictures.pop("preview"),
                 "results": pictures,

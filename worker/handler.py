@@ -111,7 +111,8 @@ def _claim(standing: Standing, services: Services) -> Claim:
 
 
 def _signature(services: Services) -> dict[str, str]:
-    return {"worker": services.instance, "revision": services.revision}
+    engine = str((services.gate.engine or {}).get("name", ""))
+    return {"worker": services.instance, "revision": services.revision, "engine": engine}
 
 
 def _left_s(services: Services, arrived: float) -> float:

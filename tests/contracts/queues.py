@@ -36,6 +36,8 @@ class Receiver:
     """Answers each push of a message as scripted by its data, then 204; remembers every push."""
 
     otherwise = 204
+    #: Answers in its place, if it wants to.
+    behind: Callable[[Envelope], int | None] = lambda _: None
 
     script: dict[bytes, list[int]] = field(default_factory=dict)
     pushes: list[Envelope] = field(default_factory=list)
@@ -58,10 +60,11 @@ class Receiver:
             self.most_at_once = max(self.most_at_once, self.at_once)
 
     def leave(self, envelope: Envelope) -> int:
+        behind = self.behind(envelope)
         with self.lock:
             self.at_once -= 1
             script = self.script.get(envelope.data)
-            answer = script.pop(0) if script else self.otherwise
+            answer = behind or (script.pop(0) if script else self.otherwise)
             self.answers.append((envelope, answer))
             return answer
 

@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
+from shared.checksums import crc32c
 from tests.contracts.stores import at_once, names
 
 # --- reading --------------------------------------------------------------------------------------
@@ -214,6 +215,12 @@ def test_an_upload_ticket_is_signed_or_absent(store) -> None:
     )
     assert ticket is None or ticket.url.startswith("https://")
     assert names(store) == []
+
+
+def test_a_stat_tells_the_checksum_or_none(store) -> None:
+    written, known = store.create("a", b"bytes"), store.stat("a")
+    assert {written.crc32c, known.crc32c} <= {crc32c(b"bytes"), None}
+    assert (written.crc32c is None) == (known.crc32c is None)
 
 
 def test_a_store_that_answers_a_ping_is_not_changed_by_it(store) -> None:

@@ -1,0 +1,105 @@
+"""Dead letters for operators: find them, look at one, open its photo, write some off."""
+
+import logging
+from datetime import timedelta
+
+from flask import Blueprint, Response, jsonify, redirect, request, send_file
+from werkzeug.wrappers import Response as Answer
+
+from api.job_view import is_expired
+from api.operator_orders import read_filter, read_resolution
+from api.operators import for_operator, read_limit
+from api.services import Services
+from shared import dead_letters
+from shared.errors import DeadLetterNotFoundError, ExpiredError, JobNotFoundError, NoSuchObjectError
+from shared.jobs import Job
+from shared.messages import is_job_id
+from shared.records import UNKNOWN_TYPE
+
+log = logging.getLogger(__name__)
+routes = Blueprint("dead_letters", __name__)
+
+_LIFETIME = timedelta(minutes=5)
+
+
+@routes.get("/v1/dead-letters")
+def find() -> Response:
+    """List the open dead letters that are meant, newest first; to look at them is no delivery."""
+    app = for_operator()
+    limit, given = read_limit(), request.args.to_dict()
+    given.pop("limit", None)
+    found = dead_letters.find(app.ledger.store, read_filter(given), app.ledger.clock())
+    count, newest = dead_letters.newest(found, limit)
+    read = dead_letters.read(app.ledger.store, newest)
+    return jsonify(count=count, truncated=count > limit, dead_letters=[letter.document() for letter in read])
+
+
+@routes.get("/v1/dead-letters/<job_id>")
+def show(job_id: str) -> Response:
+    """Tell of each time that a job has failed by no fault of its photo; the photo stays closed."""
+    app = for_operator()
+    job = _job(app, job_id)
+    letters = dead_letters.of_job(app.ledger, job)
+    if not letters:
+        raise DeadLetterNotFoundError(f"{job_id} has {job.status}, and has no dead letter.")
+    return jsonify(
+        id=job_id,
+        epoch=job.epoch,
+        status=job.status,
+        expires_at=job.accepted.expires_at.isoformat(),
+        photo=job.accepted.photo.public(),
+        dead_letters=[letter.document() for letter in letters],
+    )
+
+
+@routes.get("/v1/dead-letters/<job_id>/photo")
+def open_photo(job_id: str) -> Answer:
+    """Hand out the photo of a job that has a dead letter, and put on record that it was opened."""
+    app = for_operator()
+    job = _job(app, job_id)
+    if not dead_letters.of_job(app.ledger, job):
+        raise DeadLetterNotFoundError(f"{job_id} has no dead letter; its photo is nobody's business.")
+    if is_expired(job, app.ledger.clock()):
+        raise ExpiredError("The job's photo is no longer kept.")
+    log.warning("dead_letter.photo_opened", extra={"job_id": job_id})
+    photo = job.accepted.photo
+    kind = photo.content_type or UNKNOWN_TYPE
+    url = app.ledger.store.download_url(photo.name, filename=job_id, content_type=kind, lifetime=_LIFETIME)
+    return redirect(url, 302) if url else _serve(app, job)
+
+
+@routes.post("/v1/dead-letters/resolve")
+def resolve() -> Response:
+    """Write down that nothing more is to be done about jobs that have failed; all of them, or none."""
+    app = for_operator()
+    statement = read_resolution(request)
+    jobs = [_job(app, job_id) for job_id in statement.jobs]
+    for job in jobs:
+        if job.terminal is None or not dead_letters.is_due(job.terminal):
+            raise DeadLetterNotFoundError(f"{job.id} is {job.status}: there is nothing to resolve.")
+    document = {"by": statement.by, "reason": statement.reason, "at": app.ledger.clock().isoformat()}
+    resolved = [job.id for job in jobs if dead_letters.resolve(app.ledger.store, job, document)]
+    log.info("dead_letter.resolved", extra={"jobs": resolved, "by": statement.by, "reason": statement.reason})
+    return jsonify(resolved=resolved, already=[job.id for job in jobs if job.id not in resolved])
+
+
+def _job(app: Services, job_id: str) -> Job:
+    job = app.ledger.job(job_id) if is_job_id(job_id) else None
+    if job is None:
+        raise JobNotFoundError(f"There is no job {job_id[:80]}.")
+    return job
+
+
+def _serve(app: Services, job: Job) -> Answer:
+    photo = job.accepted.photo
+    try:
+        stream = app.ledger.store.open(photo.name)
+    except NoSuchObjectError as error:
+        raise ExpiredError("The job's photo is no longer there.") from error
+    response = send_file(
+        stream, mimetype=photo.content_type or UNKNOWN_TYPE, download_name=job.id, as_attachment=True
+    )
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response

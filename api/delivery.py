@@ -1,0 +1,99 @@
+"""Delivery: whether jobs are pushed to the workers, and the operators' switch for it."""
+
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from api.identity import require_operator
+from api.intake import read_json_object
+from api.services import services
+from shared import pausing
+from shared.errors import FieldFault, InvalidValueError, UnknownFieldError, UnsupportedMediaTypeError
+from shared.pausing import Pause, Push
+
+log = logging.getLogger(__name__)
+routes = Blueprint("delivery", __name__)
+
+_MOST_CHARACTERS = 500
+_PUSH = {"endpoint", "email", "audience"}
+
+
+@routes.get("/v1/delivery")
+def read() -> Response:
+    """Tell whether jobs are delivered, and what would have to be detached to hold them."""
+    app = services()
+    require_operator(request, app.settings)
+    return _answer(pausing.read_pause(app.ledger.store))
+
+
+@routes.post("/v1/delivery/pause")
+def pause() -> Response:
+    """Hold jobs; a pause that is on already stays as it is."""
+    app = services()
+    require_operator(request, app.settings)
+    wishes = _wishes()
+    held, is_new = pausing.pause(
+        app.ledger.store,
+        app.ledger.clock,
+        by=_text(wishes, "by", "unknown"),
+        reason=_text(wishes, "reason"),
+        pushes=_pushes(wishes.get("pushes", {})),
+    )
+    if is_new:
+        log.warning("delivery.paused", extra={"by": held.by, "reason": held.reason})
+    return _answer(held)
+
+
+@routes.post("/v1/delivery/resume")
+def resume() -> Response:
+    """Hold jobs no longer."""
+    app = services()
+    require_operator(request, app.settings)
+    if over := pausing.resume(app.ledger.store):
+        log.warning("delivery.resumed", extra={"paused_at": over.at, "by": over.by, "reason": over.reason})
+    return _answer(None)
+
+
+def told(pause: Pause | None) -> dict[str, Any]:
+    """Say in an answer whether jobs are delivered."""
+    if pause is None:
+        return {"delivery": "running"}
+    return {"delivery": "paused", "pause": {"at": pause.at, "by": pause.by, "reason": pause.reason}}
+
+
+def _answer(pause: Pause | None) -> Response:
+    queue = "broker" if services().settings.is_one_machine else "pubsub"
+    return jsonify(**told(pause), queue=queue, pushes=pause.document()["pushes"] if pause else {})
+
+
+def _wishes() -> dict[str, Any]:
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaTypeError("Send JSON with a reason.")
+    wishes = read_json_object(request)
+    if strangers := sorted(wishes.keys() - {"reason", "by", "pushes"}):
+        faults = [FieldFault(n, f"{n} is not a field of a pause: reason, by, pushes") for n in strangers]
+        raise UnknownFieldError("; ".join(f.detail for f in faults), faults=faults)
+    return wishes
+
+
+def _text(wishes: dict[str, Any], name: str, default: str = "") -> str:
+    value = wishes.get(name, default)
+    if not isinstance(value, str) or not value.strip() or len(value) > _MOST_CHARACTERS:
+        raise _invalid(name, f"{name} is {value!r:.80}; expected 1 to {_MOST_CHARACTERS} characters")
+    return value.strip()
+
+
+def _pushes(value: object) -> dict[str, Push]:
+    names = {route.name for route in pausing.held_routes()}
+    if not isinstance(value, dict) or not value.keys() <= names:
+        raise _invalid("pushes", f"pushes is {value!r:.80}; expected some of: {', '.join(names)}")
+    for push in value.values():
+        is_good = isinstance(push, dict) and push.keys() == _PUSH
+        if not is_good or not all(isinstance(text, str) for text in push.values()):
+            raise _invalid("pushes", f"a push is {push!r:.80}; expected {', '.join(sorted(_PUSH))}")
+    return value
+
+
+def _invalid(field: str, detail: str) -> InvalidValueError:
+    return InvalidValueError(detail, faults=[FieldFault(field, detail)])

@@ -1,0 +1,163 @@
+"""Dead letters on the command line: find them, show one, replay them, write some off."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from ops.answers import DamagedError, one_line, problem_text
+from ops.client import Client, connect, operator_options
+from ops.moments import Moment, Rate, Share
+from ops.replays import counted, drive, terms, who
+from ops.show import json_line, size_text
+
+_FILTERS = ("since", "until", "slug", "tenant", "engine")
+_EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic"}
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
+_reason_option = click.option("--reason", metavar="TEXT", required=True, help="Kept on record.")
+
+
+def _filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what tells dead letters apart."""
+    for option in (
+        click.option("--engine", metavar="NAME", help="That worked on them."),
+        click.option("--tenant", metavar="ID", help="Whose jobs, as list names it."),
+        click.option("--slug", metavar="SLUG", help="Why they failed: poison, timeout, dead-lettered, ..."),
+        click.option("--until", metavar="TIME", type=Moment(), help="Where the time ends."),
+        click.option("--since", metavar="TIME", type=Moment(), help="2026-11-25T06:00Z, 2026-11-25, 12h."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Find, show, replay and resolve jobs that failed by no fault of their photo (operators)."""
+
+
+@dead_letters.command("list")
+@_filter_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Lines to print.")
+@operator_options
+@_json_option
+def list_letters(limit: int, url: str, key: str | None, *, as_json: bool, **filters: str | None) -> None:
+    """Count the open dead letters and list the newest; to look at them is no delivery."""
+    with connect(url, key) as client:
+        answer = client.get("/v1/dead-letters", "count", "dead_letters", limit=limit, **filters)
+    click.echo(json_line(answer) if as_json else "\n".join(_listed(answer)))
+
+
+@dead_letters.command()
+@click.argument("job_id", metavar="JOB")
+@click.option(
+    "--photo", "is_photo_wanted", is_flag=True, help="Write the photo to ./JOB.EXT; this is logged."
+)
+@operator_options
+@_json_option
+def show(job_id: str, url: str, key: str | None, *, is_photo_wanted: bool, as_json: bool) -> None:
+    """Tell how one job has failed, and what was done about it."""
+    with connect(url, key) as client:
+        answer = client.get(f"/v1/dead-letters/{quote(job_id, safe='')}", "id", "dead_letters")
+        click.echo(json_line(answer) if as_json else "\n".join(_told(answer)))
+        if is_photo_wanted:
+            click.echo(f"photo written to {_fetch_photo(client, answer)}", err=as_json)
+
+
+@dead_letters.command()
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@_filter_options
+@_reason_option
+@click.option("--rate", type=Rate(), default="5/s", show_default=True, help="Jobs opened a second.")
+@click.option("--canary", type=click.IntRange(min=0), help="So many first, and wait for them.  [default: 5]")
+@click.option(
+    "--stop-above", type=Share(), default="20%", show_default=True, help="Of the answered, failed again."
+)
+@click.option("--dry-run", is_flag=True, help="Count, and change nothing.")
+@operator_options
+def replay(jobs: tuple[str, ...], url: str, key: str | None, *, dry_run: bool, **options: Any) -> None:
+    """Open jobs that have failed again, under the same ids: those named, or those that filters mean.
+
+    The selection is counted and frozen first. Interrupting this command does not stop the replay.
+
+    Exit status: 0 all that were opened succeeded, 1 some failed again or nothing is meant, 2 usage,
+    3 unreachable, 130 interrupted.
+    """
+    order = _order(jobs, options)
+    with connect(url, key) as client:
+        if dry_run:
+            click.echo("\n".join(_selected(client.post("/v1/replays", order | {"dry_run": True}, "count"))))
+            return
+        plan = client.post("/v1/replays", order, "id", "status", "count", key=secrets.token_hex(16))
+        click.echo(one_line(f"{plan['count']} selected for {plan['id']}: {terms(plan)}"))
+        drive(client, plan)
+
+
+@dead_letters.command()
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@_reason_option
+@operator_options
+def resolve(jobs: tuple[str, ...], reason: str, url: str, key: str | None) -> None:
+    """Write down that nothing more is to be done about jobs; all of them, or none."""
+    with connect(url, key) as client:
+        order = {"jobs": list(jobs), "reason": reason, "by": who()}
+        answer = client.post("/v1/dead-letters/resolve", order, "resolved", "already")
+    for name, word in (("resolved", "resolved"), ("already", "resolved already")):
+        for job_id in answer[name]:
+            click.echo(f"{one_line(job_id)}  {word}")
+
+
+# --- what is sent and printed -------------------------------------------------------------------
+
+
+def _order(jobs: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    filters = {name: options[name] for name in _FILTERS if options[name] is not None}
+    if bool(jobs) == bool(filters):
+        raise click.UsageError("name jobs, or give filters (--since, --slug, ...), and not both")
+    order = {"jobs": list(jobs)} if jobs else {"filters": filters}
+    canary = {} if options["canary"] is None else {"canary": options["canary"]}
+    terms = {"reason": options["reason"], "rate_per_s": options["rate"], "stop_above": options["stop_above"]}
+    return order | canary | terms | {"by": who()}
+
+
+def _fetch_photo(client: Client, answer: Mapping[str, Any]) -> Path:
+    job_id, photo = answer["id"], answer["photo"]
+    into = Path(one_line(job_id) + _EXTENSIONS.get(photo.get("content_type"), ""))
+    size_bytes, _ = client.download(f"{client.url}/v1/dead-letters/{quote(job_id, safe='')}/photo", into)
+    if size_bytes != photo.get("bytes"):
+        raise DamagedError(f"{size_bytes} bytes arrived, the photo has {photo.get('bytes')}; fetch it again")
+    return into
+
+
+def _selected(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{answer['count']} would be replayed, canary {answer['canary']}; nothing was changed"
+    yield from (one_line(job_id) for job_id in answer["jobs"])
+    if answer["count"] > len(answer["jobs"]):
+        yield f"... and {answer['count'] - len(answer['jobs'])} more"
+
+
+def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
+    letters = answer["dead_letters"]
+    yield counted(answer["count"], "open dead letter")
+    yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
+    if answer.get("truncated"):
+        yield f"... and {answer['count'] - len(letters)} more; --limit shows more"
+
+
+def _told(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{one_line(answer['id'])}  {one_line(answer['status'])}, epoch {answer['epoch']}"
+    photo = answer["photo"]
+    size = f"{size_text(photo.get('bytes'))}, {photo.get('content_type') or 'not read yet'}"
+    yield f"photo  {one_line(size)}, kept until {one_line(answer['expires_at'])}"
+    yield from (f"{_line(letter)}  {one_line(letter['state'])}" for letter in answer["dead_letters"])
+
+
+def _line(letter: Mapping[str, Any]) -> str:
+    tenant = f"tenant {letter['tenant']}" if letter.get("tenant") else ""
+    attempt = f"attempt {letter['attempt']}" if letter.get("attempt") else "no attempt"
+    why = problem_text(letter["error"]) if letter.get("error") else str(letter.get("slug"))
+    parts = (letter["at"], f"e{letter['epoch']}", letter.get("engine") or "", tenant, attempt, why)
+    return "  ".join(one_line(part) for part in parts if part)

@@ -1,0 +1,60 @@
+"""Times, rates and shares as operators write them on the command line."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+_AGE = re.compile(r"(?P<count>\d{1,5})(?P<unit>[mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?:/s)?")
+_SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)%")
+
+MAX_RATE_PER_S = 100
+
+
+class Moment(click.ParamType[str]):
+    """A time, a day, or how long ago: 2026-11-25T06:00Z, 2026-11-25, 12h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Implement ``click.ParamType``; UTC unless the time says otherwise."""
+        if age := _AGE.fullmatch(value):
+            return (datetime.now(UTC) - timedelta(**{_UNITS[age["unit"]]: int(age["count"])})).isoformat()
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r}; expected 2026-11-25T06:00Z, 2026-11-25, or an age: 90m, 12h, 7d", param, ctx
+            )
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+
+
+class Rate(click.ParamType[float]):
+    """So many a second: 5/s, 0.5/s."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Implement ``click.ParamType``."""
+        match = _RATE.fullmatch(value)
+        if not match or not 0 < float(match["number"]) <= MAX_RATE_PER_S:
+            self.fail(
+                f"{value!r}; expected more than 0/s and at most {MAX_RATE_PER_S}/s, as in 5/s", param, ctx
+            )
+        return float(match["number"])
+
+
+class Share(click.ParamType[float]):
+    """A share in per cent: 20%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Implement ``click.ParamType``."""
+        match = _SHARE.fullmatch(value)
+        if not match or float(match["number"]) > 100:  # noqa: PLR2004 - per cent
+            self.fail(f"{value!r}; expected 0% to 100%, as in 20%", param, ctx)
+        return float(match["number"]) / 100

@@ -1,0 +1,151 @@
+"""Replays on the command line: list, show and cancel them, and drive one until it has ended."""
+
+import getpass
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from ops.answers import one_line
+from ops.client import Client, connect, operator_options
+from ops.show import json_line
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
+
+
+@click.group()
+def replays() -> None:
+    """List, show and cancel replays (operators)."""
+
+
+@replays.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Lines to print.")
+@operator_options
+@_json_option
+def list_replays(limit: int, url: str, key: str | None, *, as_json: bool) -> None:
+    """List the replays, newest first."""
+    with connect(url, key) as client:
+        answer = client.get("/v1/replays", "count", "replays", limit=limit)
+    click.echo(json_line(answer) if as_json else "\n".join(_listed(answer)))
+
+
+@replays.command()
+@click.argument("replay_id", metavar="REPLAY")
+@operator_options
+@_json_option
+def show(replay_id: str, url: str, key: str | None, *, as_json: bool) -> None:
+    """Tell who replays what, why, and how far it has come."""
+    with connect(url, key) as client:
+        replay = client.get(_path(replay_id), "id", "status")
+    click.echo(json_line(replay) if as_json else "\n".join(told(replay)))
+
+
+@replays.command()
+@click.argument("replay_id", metavar="REPLAY")
+@click.option("--reason", metavar="TEXT", help="Kept on record.")
+@operator_options
+@_json_option
+def cancel(replay_id: str, reason: str | None, url: str, key: str | None, *, as_json: bool) -> None:
+    """Open no further job of a replay; those that are open go on.
+
+    Exit status: 0 cancelled (also when it was already), 1 ended otherwise or unknown, 3 unreachable.
+    """
+    order = {"by": who()} | ({"reason": reason} if reason else {})
+    with connect(url, key) as client:
+        replay = client.post(f"{_path(replay_id)}/cancel", order, "id", "status")
+    click.echo(json_line(replay) if as_json else "\n".join(told(replay)))
+
+
+# --- driving ------------------------------------------------------------------------------------
+
+
+def drive(client: Client, replay: Mapping[str, Any]) -> None:
+    """Take a replay's steps until it has ended, say what comes of it, and exit.
+
+    Whoever stops this does not stop the replay: the service's own sweeps go on with it.
+    """
+    said = ""
+    try:
+        while replay["status"] == "running":
+            time.sleep(float(replay["wait_s"]))
+            replay = client.post(f"{_path(replay['id'])}/advance", {}, "id", "status", "wait_s")
+            if (line := progress(replay)) != said:
+                click.echo(line)
+                said = line
+    except KeyboardInterrupt:
+        command = f"./cutout replays cancel {replay['id']}"
+        click.echo(f"The service goes on with {replay['id']}; to stop it: {command}", err=True)
+        raise
+    click.echo(_ending(replay))
+    sys.exit(0 if replay["status"] == "done" and not replay["failed"] else 1)
+
+
+def who() -> str:
+    """Return who runs this command, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+# --- what is printed ----------------------------------------------------------------------------
+
+
+def progress(replay: Mapping[str, Any]) -> str:
+    """Say how far a replay has come, in one line."""
+    parts = [f"{replay['position']} of {replay['count']}", f"{replay['succeeded']} succeeded"]
+    parts += [f"{replay[name]} {word}" for name, word in _WORDS.items() if replay.get(name)]
+    parts += [f"{count} skipped ({why})" for why, count in sorted(replay["skipped"].items())]
+    return one_line(", ".join(parts))
+
+
+_WORDS = {"failed": "failed again", "other": "ended otherwise", "pending": "open"}
+
+
+def told(replay: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of a replay."""
+    rows = {
+        replay["id"]: replay["status"],
+        "asked for": f"{replay['created_at']} by {replay['by']}: {replay['reason']}",
+        "selected by": _filters(replay["filters"]),
+        "how": terms(replay),
+        "so far": progress(replay),
+    }
+    yield from (f"{one_line(name):<11}  {one_line(text)}" for name, text in rows.items())
+    if replay["ended"]:
+        yield _ending(replay)
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many there are."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def terms(replay: Mapping[str, Any]) -> str:
+    """Say at what rate a replay goes, and what stops it."""
+    rate, limit = f"{replay['rate_per_s']:g}/s", f"{replay['stop_above']:.0%}"
+    return f"canary {replay['canary']}, then {rate}; stops when more than {limit} fail again"
+
+
+def _filters(filters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in filters.items())
+
+
+def _ending(replay: Mapping[str, Any]) -> str:
+    ended = replay.get("ended") or {}
+    why = f": {ended['reason']}" if ended.get("reason") else ""
+    return one_line(f"{replay['status']}{why}")
+
+
+def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield counted(answer["count"], "replay")
+    for replay in answer["replays"]:
+        facts = [replay[name] for name in ("id", "status", "created_at", "by")]
+        yield "  ".join(one_line(fact) for fact in (*facts, progress(replay), replay["reason"]))
+    if answer.get("truncated"):
+        yield f"... and {answer['count'] - len(answer['replays'])} more; --limit shows more"
+
+
+def _path(replay_id: str) -> str:
+    return f"/v1/replays/{quote(replay_id, safe='')}"

@@ -1,0 +1,159 @@
+"""The broom: deletes what nobody may be given any more, an expired job's bytes and photos without a job.
+
+It never deletes a job's record. Jobs are looked at a part a minute, all of them within a day, so that a
+turn is short and holds little; uploads whose hour is over are looked at every time.
+"""
+
+import logging
+import string
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import product
+
+from shared import records, settling, uploads
+from shared.errors import GenerationMismatchError, JobNotSettledError, TransientError
+from shared.history import History
+from shared.ledger import Ledger
+from shared.pace import ABANDONED_AFTER, COMMIT_WITHIN
+from shared.ports import Listing, Stat
+from shared.uploads import Upload, Uploads
+
+log = logging.getLogger(__name__)
+
+EVERY = timedelta(minutes=1)
+BUDGET = timedelta(seconds=50)
+_AT_ONCE = 16
+
+#: What a job's id may begin with, behind ``job_``: as many parts as fit into a day.
+PARTS = tuple("".join(pair) for pair in product(string.digits + string.ascii_lowercase, repeat=2))
+
+_PHOTOS, _RECORDS = "inputs/job_", "jobs/job_"
+
+_Visit = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broom:
+    """One turn over the uploads and over one part of the jobs."""
+
+    ledger: Ledger
+    retention: timedelta  #: of jobs accepted now; the promise of a younger one is not even read
+    monotonic: Callable[[], float] = time.monotonic
+
+    def run(self) -> dict[str, int]:
+        """Look at what is this minute's, and count what was done."""
+        return self.sweep(part_at(self.ledger.clock()))
+
+    def sweep(self, part: str) -> dict[str, int]:
+        """Look at uploads and at one part of the jobs."""
+        until = self.monotonic() + BUDGET.total_seconds()
+        visits = [*self._uploads(), *self._jobs(part)]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="broom") as pool:
+            counts = Counter(pool.map(lambda named: self._visit(named[0], named[1], until), visits))
+        log.info("broom.done", extra={"part": part, "counts": dict(counts)})
+        return dict(counts)
+
+    def _visit(self, name: str, visit: _Visit, until: float) -> str:
+        if self.monotonic() > until:
+            return "left"
+        try:
+            return visit()
+        except (GenerationMismatchError, JobNotSettledError):
+            return "waiting"  # somebody has just changed it
+        except TransientError as error:
+            log.warning("broom.deferred", extra={"object": name, "reason": repr(error)})
+            return "deferred"
+        except Exception:
+            # One unreadable record must not keep the broom from all others.
+            log.exception("broom.crashed", extra={"object": name})
+            return "crashed"
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def _jobs(self, part: str) -> Iterator[tuple[str, _Visit]]:
+        # Photos first: one that is an hour old by then has its promise in the later listing, or none ever.
+        photos = _by_job(self.ledger.store.list(_PHOTOS + part).objects, "inputs/", ".")
+        listing = self.ledger.store.list(_RECORDS + part)
+        jobs = _by_job(listing.objects, "jobs/", "/")
+        for job_id, stats in jobs.items():
+            history = History.from_listing(job_id, Listing(objects=tuple(stats), now=listing.now))
+            if self._may_have_expired(history, stats):
+                yield job_id, partial(self._expire, history)
+        for job_id, stats in photos.items():
+            is_promised = records.accepted_name(job_id) in {stat.name for stat in jobs.get(job_id, ())}
+            old = [stat for stat in stats if stat.age >= ABANDONED_AFTER]
+            if old and (len(stats) > 1 or not is_promised):
+                yield job_id, partial(self._delete_orphans, job_id, old)
+
+    def _may_have_expired(self, history: History, stats: Iterable[Stat]) -> bool:
+        if history.accepted is None or history.accepted.age < self.retention:
+            return False
+        newest = history.newest
+        is_ours = newest.terminal is not None and newest.announced is not None
+        closed = records.epoch_name(history.job_id, newest.number, "closed.json")
+        return is_ours or (newest.number > 0 and closed not in {stat.name for stat in stats})
+
+    def _expire(self, history: History) -> str:
+        job = self.ledger.told(history)
+        if history.now < job.accepted.expires_at:
+            return "kept"
+        if not job.is_closed and (job.terminal is None or job.worked.announced is None):
+            return "waiting"
+        settling.erase(self.ledger, job.id, kind="expiry", by="broom")
+        return "expired"
+
+    def _delete_orphans(self, job_id: str, photos: Iterable[Stat]) -> str:
+        promise = self.ledger.promise(job_id)
+        orphans = [stat for stat in photos if promise is None or stat.name != promise.photo.name]
+        settling.delete_photos(self.ledger, orphans)
+        return "orphans" if orphans else "kept"
+
+    # --- uploads --------------------------------------------------------------------------------
+
+    def _uploads(self) -> Iterator[tuple[str, _Visit]]:
+        ours = Uploads(store=self.ledger.store, clock=self.ledger.clock)
+        for stat in self.ledger.store.list(uploads.PREFIX).objects:
+            # Whoever took it has had the time to commit, though its clock be minutes behind the store's.
+            if stat.age >= uploads.LASTS + COMMIT_WITHIN:
+                yield stat.name, partial(self._clear, ours, stat)
+
+    def _clear(self, ours: Uploads, stat: Stat) -> str:
+        upload_id = uploads.parse_record_name(stat.name)
+        upload = ours.read(upload_id) if upload_id else None
+        if upload is None:
+            return "unknown"
+        if self._is_promised(upload):
+            self.ledger.store.delete(stat.name, generation=upload.generation)
+            return "promised"
+        return self._sweep_upload(ours, upload)
+
+    def _sweep_upload(self, ours: Uploads, upload: Upload) -> str:
+        """Delete a photo that became no job: twice, an hour apart, since it may have been on its way."""
+        if not upload.is_swept:
+            ours.rewrite(upload, swept=True)
+        self.ledger.store.delete(upload.input)
+        if upload.is_swept:
+            self.ledger.store.delete(uploads.record_name(upload.id), generation=upload.generation)
+        log.info("upload.swept", extra={"upload_id": upload.id})
+        return "swept"
+
+    def _is_promised(self, upload: Upload) -> bool:
+        promise = self.ledger.promise(upload.job_id) if upload.job_id else None
+        return promise is not None and promise.photo.name == upload.input
+
+
+def part_at(now: datetime) -> str:
+    """Return the part of the jobs whose turn it is."""
+    return PARTS[int(now.timestamp() // EVERY.total_seconds()) % len(PARTS)]
+
+
+def _by_job(stats: Iterable[Stat], prefix: str, end: str) -> dict[str, list[Stat]]:
+    found: dict[str, list[Stat]] = defaultdict(list)
+    for stat in stats:
+        found[stat.name.removeprefix(prefix).partition(end)[0]].append(stat)
+    return found

@@ -1,0 +1,65 @@
+"""Open one failed job again under the same id, in its next epoch: of any number of replays one wins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared import dead_letters, records, settling
+from shared.history import History
+from shared.ledger import Ledger
+from shared.replays import Plan, Selected
+
+#: What became of a job: it was opened, or its records cannot be read; anything else says why it was skipped.
+OPENED, UNREADABLE = "opened", "unreadable"
+
+
+def reopen(ledger: Ledger, plan: Plan, selected: Selected) -> str:
+    """Replay one job; return ``opened``, or why it was left alone. It may be asked for again and again."""
+    job_id, epoch = selected
+    history, accepted = ledger.glance(job_id)
+    trace = history.epoch(epoch)
+    if accepted is None or trace is None:
+        return "unknown"
+    if history.newest.number > epoch:
+        return _opened_already(ledger, history, plan, selected)
+    if trace.terminal is None:
+        return "open"
+    terminal = ledger.terminal(job_id, epoch)
+    if terminal.status != "failed":
+        return terminal.status
+    if ledger.clock() >= accepted.expires_at:
+        return "expired"
+    if trace.announced is None:
+        settling.finish(ledger, job_id, epoch, terminal)
+    ledger.open(job_id, epoch + 1, _opening(ledger, plan))
+    return _opened_already(ledger, ledger.history(job_id), plan, selected)
+
+
+def _opening(ledger: Ledger, plan: Plan) -> dict[str, Any]:
+    return {
+        "kind": "replay",
+        "replay": plan.id,
+        "by": plan.by,
+        "reason": plan.reason,
+        "at": ledger.clock().isoformat(),
+    }
+
+
+def _opened_already(ledger: Ledger, history: History, plan: Plan, selected: Selected) -> str:
+    """Say whose the next epoch is; what is left to be done about ours is done."""
+    job_id, epoch = selected
+    opened = records.read_record(ledger.store, records.epoch_name(job_id, epoch + 1, "opened.json"))
+    if opened.get("replay") != plan.id:
+        return "replayed already" if opened.get("kind") == "replay" else "erased"
+    _index(ledger, plan, selected, opened)
+    trace = history.epoch(epoch + 1)
+    if trace and not (trace.published or trace.claims or trace.terminal):
+        ledger.publish(job_id, epoch + 1, 0, by="replay")
+    return OPENED
+
+
+def _index(ledger: Ledger, plan: Plan, selected: Selected, opened: Mapping[str, Any]) -> None:
+    job_id, epoch = selected
+    terminal = ledger.terminal(job_id, epoch)
+    if dead_letters.is_due(terminal):
+        document = {"replay": plan.id, "by": plan.by, "reason": plan.reason, "at": opened.get("at")}
+        dead_letters.handle(ledger.store, selected, terminal, dead_letters.REPLAYED, document)
