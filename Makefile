@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine bench bench-image-sizes bench-protocols up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-images bench-image-sizes bench-protocols bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -56,14 +56,24 @@ parity: setup reference
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
 	$(BIN)/pytest -q -m parity
 
+fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt
+	$(BIN)/python -m tests.hostile.fuzz 600
+
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
+
+bench-images: setup  ## measure each stage of a picture, beside the obvious way
+	$(BIN)/python -m bench --images
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes
 
 bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
 	$(BIN)/python -m bench --protocols
+
+bench-working-set: setup  ## measure how much memory a photo of 12, 24 and 48 megapixels takes
+	$(BIN)/python -m bench.working_set
 
 up: setup  ## run the system in the foreground
 	./cutout up

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from bench import (
+    bars,
+    images,
     memory,
     poll,
     protocols_calls,
@@ -47,25 +49,31 @@ PROTOCOLS: dict[str, Measurement] = {
     "protocols_reads": protocols_reads.measure,
     "protocols_memory": protocols_memory.measure,
 }
+#: What is done to a photo, without the service around it; drawn too.
+IMAGES: dict[str, Measurement] = {"images": images.measure}
 RESULTS = ROOT / "bench" / "results"
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="See in a minute that everything runs; keep nothing.")
 @click.option("--protocols", is_flag=True, help="Measure over Google's clients: the cloud's protocols.")
+@click.option("--images", "of_images", is_flag=True, help="Measure each stage of a picture.")
 @click.option(
-    "--only", type=click.Choice([*MEASUREMENTS, *PROTOCOLS]), multiple=True, help="Measure these alone."
+    "--only",
+    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES]),
+    multiple=True,
+    help="Measure these alone.",
 )
 @click.option(
     "--results", type=click.Path(path_type=Path), help="Where the rows are kept [default: bench/results]."
 )
-def main(*, quick: bool, protocols: bool, only: Sequence[str], results: Path | None) -> None:
+def main(*, quick: bool, protocols: bool, of_images: bool, only: Sequence[str], results: Path | None) -> None:
     """Measure the service on this machine."""
     folder = results or (None if quick else RESULTS)
     effort, machine, every = QUICK if quick else FULL, this_machine(), []
     click.echo(machine.sentence(), err=True)
     with load_process() as drive:
-        for name in only or (PROTOCOLS if protocols else MEASUREMENTS):
+        for name in only or (IMAGES if of_images else PROTOCOLS if protocols else MEASUREMENTS):
             rows = _measured(name, drive, effort)
             _keep(name, rows, machine, folder)
             every += rows
@@ -77,12 +85,14 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
-        return (MEASUREMENTS | PROTOCOLS)[name](Path(folder), drive, effort)
+        return (MEASUREMENTS | PROTOCOLS | IMAGES)[name](Path(folder), drive, effort)
 
 
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:
     if folder:
         write(name, rows, machine, folder)
+        if name in IMAGES:
+            bars.draw(rows, folder / f"{name}.svg")
 
 
 if __name__ == "__main__":

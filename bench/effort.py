@@ -19,6 +19,7 @@ class Effort:
     jobs: int  #: under the rule of one change a second
     faulted_reads: int
     cloud_uploads: int  #: of each size, over both of Google's clients
+    pictures: int  #: rounds of each stage of a picture
 
     @staticmethod
     def calls(at_one_client: int, clients: int) -> int:
@@ -39,6 +40,7 @@ FULL = Effort(
     jobs=500,
     faulted_reads=1000,
     cloud_uploads=40,
+    pictures=3,
 )
 QUICK = Effort(
     rounds=2,
@@ -53,4 +55,5 @@ QUICK = Effort(
     jobs=40,
     faulted_reads=50,
     cloud_uploads=8,
+    pictures=1,
 )

@@ -23,8 +23,13 @@ def photo(size_bytes: int) -> bytes:
 
 def submission(size_bytes: int, **fields: str) -> Call:
     """Return the call that submits the photo, encoded once."""
+    return submission_of(photo(size_bytes), **fields)
+
+
+def submission_of(data: bytes, **fields: str) -> Call:
+    """Return the call that submits a JPEG, encoded once."""
     parts = [f'Content-Disposition: form-data; name="{n}"\r\n\r\n{v}'.encode() for n, v in fields.items()]
-    parts.append(_IMAGE_HEAD + photo(size_bytes))
+    parts.append(_IMAGE_HEAD + data)
     delimiter = f"--{_BOUNDARY}".encode()
     body = b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts) + delimiter + b"--\r\n"
     headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}

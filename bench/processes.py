@@ -54,9 +54,10 @@ def api(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
 
 
 @contextmanager
-def worker(data: Path) -> Iterator[Server]:
+def worker(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
     """Run the worker on a data folder; it is pushed to by whoever measures."""
-    with _gunicorn("worker.gunicorn_conf", "worker.app:from_environ()", data, "/ready") as (port, master):
+    app = "worker.app:from_environ()"
+    with _gunicorn("worker.gunicorn_conf", app, data, "/ready", settings) as (port, master):
         yield Server(port=port, master=master, folder=data / "objects" / "inputs")
 
 

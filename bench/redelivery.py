@@ -17,7 +17,7 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     with api(data) as accepting, worker(data) as working, bare(data) as theirs:
         _, body = ask(accepting.port, submission(TYPICAL_BYTES))
         job_id = json.loads(body)["id"]
-        push = _push(job_id)
+        push = push_of(job_id)
         ask(working.port, push)
         _require_succeeded(accepting.port, job_id)
         loads = [
@@ -28,7 +28,8 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     return rows_of(what, timings, 20.0)
 
 
-def _push(job_id: str) -> Call:
+def push_of(job_id: str) -> Call:
+    """Return the call that delivers a job's message as the queue does."""
     envelope = Envelope(message_id="bench", data=encode(JobMessage(job_id=job_id)))
     body = json.dumps(wrap(envelope, published_at="2026-01-01T00:00:00Z")).encode()
     return Call(

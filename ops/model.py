@@ -71,7 +71,7 @@ def fetch(engine: str, folder: Path) -> None:
     help="Of what is written: below float32 half the size, for a checkpoint that has been verified.",
 )
 def convert(engine: str, checkpoint: Path | None, target: Path | None, precision: str) -> None:
-    """Convert a published checkpoint into a file that loads in a tenth of the time."""
+    """Convert a published checkpoint into a file that loads faster."""
     known = CHECKPOINTS[engine]
     source, target = checkpoint or MODELS / known.file, target or MODELS / known.converted
     facts = next(_worker("convert", engine, str(source), str(target), precision))

@@ -34,7 +34,7 @@ ENGINES: Mapping[str, EngineCard] = MappingProxyType(
             ),
             EngineCard(
                 name="inspyrenet-fast",
-                summary="InSPyReNet (Swin-B) at 384 x 384 px: a tenth of the time, coarser edges.",
+                summary="InSPyReNet (Swin-B) at 384 x 384 px: faster, with coarser edges.",
                 licence=_INSPYRENET_LICENCE,
                 training_data=_INSPYRENET_DATA,
             ),

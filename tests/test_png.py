@@ -141,6 +141,16 @@ def test_a_cut_out_of_a_photo_takes_no_more_bytes_than_pillows_fastest(name: str
     assert len(written(alpha)) <= len(saved(Image.fromarray(alpha), "PNG", compress_level=1))
 
 
+@pytest.mark.parametrize("name", ["raccoon", "cat", "astronaut"])
+def test_a_grey_picture_with_grain_takes_no_more_bytes_than_pillows_fastest(name: str) -> None:
+    grey = cv2.cvtColor(opened(photo(name)), cv2.COLOR_RGB2GRAY).astype(float)
+    grain = np.random.default_rng(7).normal(0, 6, grey.shape)
+    alpha = scene(grey.shape[1], grey.shape[0]).alpha
+    level = np.where(alpha == 0, 0, np.clip(grey + grain, 0, 255)).astype(np.uint8)
+    painted = np.dstack((level, level, level, alpha))
+    assert len(written(painted)) <= len(saved(Image.fromarray(painted), "PNG", compress_level=1))
+
+
 def test_sharp_rows_and_noisy_ones_are_filtered_each_as_suits_them() -> None:
     sharp = opened(photo("raccoon"))
     noisy = np.repeat(noise(300, 40, 3), 20, axis=1)  # alike along each row, and not from row to row

@@ -26,7 +26,7 @@ _WARMUP_PHOTO = Path(__file__).with_name("warmup.jpg")
 
 #: How long ``auto`` waits for a checkpoint to be fetched.
 _FETCH_S = 20.0
-#: What ``auto`` tries, in this order: on a CPU the large network takes ten times as long.
+#: What ``auto`` tries, in this order: on a CPU the large network takes much longer.
 _AUTO = ("inspyrenet-fast", "inspyrenet-base")
 
 

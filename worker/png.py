@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+from zlib_ng import zlib_ng
 
 from worker.arrays import Alpha, Rgb
 
@@ -25,12 +26,17 @@ _IS_PER_METRE = 1
 
 #: Of igzip.  Level 3 takes longer and makes photos larger.
 _LEVEL = 2
+#: Of zlib-ng, which takes three times as long, and finds grey's triple bytes again where igzip does not; a
+#: picture of one part is soon done, and small ones need the higher level to be smaller than Pillow's.
+_GREY_LEVEL, _SMALL_GREY_LEVEL = 2, 3
 _RAW = -15  #: a window of 32 KiB, and neither the header nor the checksum of zlib
 _ZLIB_HEADER = b"\x78\x01"
 _ADLER_BASE = 65_521
 
 #: What one thread deflates: so much that nobody sees what forgetting the rows before it costs.
 _PART_BYTES = 4_000_000
+#: On so many of a strip's rows the filters are tried.
+_TRIED_ROWS = 4
 #: What is filtered at once: so little that it stays in a core's cache.
 _STRIP_BYTES = 500_000
 
@@ -68,10 +74,15 @@ class _Rows:
         """Size of a row, the filter's number at its start included."""
         return int(1 + self.colour.shape[1] * self.channels)
 
+    def is_painted_grey(self, top: int, bottom: int) -> bool:
+        """Return whether rows of three channels seem to have no colour, looking at every sixteenth."""
+        seen = self.colour[top:bottom:16]
+        return self.kind != _GREY and bool((seen == seen[..., :1]).all())
+
     def filtered(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return rows less what their neighbours let expect; (rows, row_bytes)."""
         pixels = self._with_row_above(top, bottom)
-        middle = pixels[(bottom - top) // 2 :][:2]
+        middle = pixels[(bottom - top) // 2 :][: 1 + _TRIED_ROWS]
         number = min(_PREDICTIONS, key=lambda number: _cost(middle, _PREDICTIONS[number], self.channels))
         strip = np.empty((bottom - top, self.row_bytes), np.uint8)
         strip[:, 0] = number
@@ -118,9 +129,9 @@ _PREDICTIONS: Mapping[int, _Prediction] = {2: _above, 4: _paeth}
 
 
 def _cost(pixels: NDArray[np.uint8], predict: _Prediction, channels: int) -> int:
-    """Return how far rows are from what was expected."""
+    """Return how many bytes rows take once deflated: what is small in sum may still be larger as a file."""
     rest = pixels[1:] - predict(pixels, channels)
-    return int(np.minimum(rest, -rest).sum())
+    return len(isal_zlib.compress(rest, _LEVEL, _RAW))
 
 
 def encode_png(colour: Rgb, alpha: Alpha | None = None, dpi: float | None = None) -> bytes:
@@ -182,7 +193,9 @@ def _side_by_side(rows: _Rows, bounds: Sequence[tuple[int, int]], height: int) -
 
 def _deflated(rows: _Rows, top: int, bottom: int, *, is_last: bool) -> _Part:
     """Deflate some rows, ending where another part can follow unless it is the last."""
-    deflate, adler, pieces = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW), 1, []
+    grey_level = _SMALL_GREY_LEVEL if is_last and top == 0 else _GREY_LEVEL
+    of, level = (zlib_ng, grey_level) if rows.is_painted_grey(top, bottom) else (isal_zlib, _LEVEL)
+    deflate, adler, pieces = of.compressobj(level, of.DEFLATED, _RAW), 1, []
     step = max(1, _STRIP_BYTES // rows.row_bytes)
     for at in range(top, bottom, step):
         strip = rows.filtered(at, min(at + step, bottom))

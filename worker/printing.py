@@ -1,24 +1,41 @@
 """Says before an order what a print of the result will look like.
 
-A verdict is advice: the picture is made whatever it says.
+A verdict is advice: the picture is made whatever it says.  ``docs/print.md`` tells what each number means.
 """
 
-import cv2
+from collections.abc import Collection
+
 import numpy as np
 
 from shared.recipes import Recipe
-from worker.arrays import OPAQUE
-from worker.subject import Frame, Subject
+from worker.arrays import OPAQUE, Alpha
+from worker.sharpness import measure_blur
+from worker.subject import COUNTS_FROM, Frame, Subject
 
 _MM_PER_INCH = 25.4
-_FULL_DPI = 300
+_FULL_DPI, _ENOUGH_DPI = 300, 150
 #: Pixels are seen at arm's length below the one, and by everybody below the other.
 _LOW_DPI, _VERY_LOW_DPI = 200, 100
-#: The tests' photos measure 0.53 and more, blurred by 1 px 0.34 and more, by 2 px 0.30 and less.
-_BLURRY_BELOW = 0.31
-#: Focus is judged at this size: a print is looked at as a whole.
-_JUDGED_SIDE_PX = 1500
-_AVERAGED_PX = 7
+#: Focus is judged as fine as the eye sees at arm's length.  A large print is seen from farther away, and of
+#: fewer pixels than the least nothing can be told.
+_SEEN_DPI, _MOST_PX, _LEAST_PX = 150, 1500, 200
+#: A blur of 0.8 pixels there, and of 2.4 (as measured, which is half a pixel less than it is).
+_BLURRY_BELOW, _VERY_BLURRY_BELOW = 0.6, 0.15
+_SMALL_BELOW = 0.05
+_UNCERTAIN_ABOVE = 0.25
+#: A portrait may end at the bottom of the photo.
+_CUTTING_EDGES = frozenset({"left", "top", "right"})
+
+#: Every reason, and whether it alone is enough to advise against the print.
+REASONS = {
+    "very-low-resolution": True,
+    "low-resolution": False,
+    "very-blurry": True,
+    "blurry": False,
+    "touches-edge": False,
+    "small-subject": False,
+    "uncertain-edge": False,
+}
 
 
 def effective_dpi(frame: Frame, recipe: Recipe) -> float | None:
@@ -41,48 +58,74 @@ def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, obj
     dpi = effective_dpi(frame, recipe)
     if dpi is None:
         return None
-    sharpness = measure_sharpness(frame)
-    faults = {
-        "very-low-resolution": dpi < _VERY_LOW_DPI,
-        "low-resolution": _VERY_LOW_DPI <= dpi < _LOW_DPI,
-        "blurry": sharpness < _BLURRY_BELOW,
-        "touches-edge": bool(subject.touches_edge),
-    }
-    reasons = [slug for slug, is_so in faults.items() if is_so]
+    sharpness, uncertain = _seen_sharpness(frame, dpi), _uncertain_share(frame.alpha)
+    coverage = float(frame.alpha.mean()) / OPAQUE
+    reasons = find_reasons(
+        dpi=dpi,
+        sharpness=sharpness,
+        coverage=coverage,
+        uncertain_edge=uncertain,
+        touches_edge=subject.touches_edge,
+    )
     return {
         "effective_dpi": round(dpi, 1),
-        "max_width_mm_at_300_dpi": round(frame.alpha.shape[1] / _FULL_DPI * _MM_PER_INCH, 1),
-        "sharpness": round(sharpness, 3),
-        "verdict": "reject" if faults["very-low-resolution"] else "warn" if reasons else "ok",
+        **_largest_sizes(frame.alpha),
+        "sharpness": round(sharpness or 0.0, 3),
+        "coverage": round(coverage, 4),
+        "uncertain_edge": round(uncertain, 4),
+        "touches_edge": list(subject.touches_edge),
+        "verdict": _verdict(reasons),
         "reasons": reasons,
     }
 
 
-def measure_sharpness(frame: Frame) -> float:
-    """Return which share of the subject's detail a blur takes away, 0 (all soft) to 1.
+def find_reasons(
+    *,
+    dpi: float,
+    sharpness: float | None,
+    coverage: float,
+    uncertain_edge: float,
+    touches_edge: Collection[str],
+) -> list[str]:
+    """Return what speaks against a print that measures so; without an edge its sharpness is ``None``."""
+    is_so = {
+        "very-low-resolution": dpi < _VERY_LOW_DPI,
+        "low-resolution": _VERY_LOW_DPI <= dpi < _LOW_DPI,
+        "very-blurry": sharpness is not None and sharpness < _VERY_BLURRY_BELOW,
+        "blurry": sharpness is None or _VERY_BLURRY_BELOW <= sharpness < _BLURRY_BELOW,
+        "touches-edge": not _CUTTING_EDGES.isdisjoint(touches_edge),
+        "small-subject": coverage < _SMALL_BELOW,
+        "uncertain-edge": uncertain_edge > _UNCERTAIN_ABOVE,
+    }
+    return [reason for reason in REASONS if is_so[reason]]
 
-    References
-    ----------
-    Crete et al., "The Blur Effect: Perception and Estimation with a New No-Reference Perceptual Blur Metric",
-    Human Vision and Electronic Imaging 2007.
-    """
+
+def _verdict(reasons: list[str]) -> str:
+    if any(REASONS[reason] for reason in reasons):
+        return "reject"
+    return "warn" if reasons else "ok"
+
+
+def _seen_sharpness(frame: Frame, dpi: float) -> float | None:
+    """Return how sharp the subject's edges are on the print as the eye sees it, 0 to 1."""
+    longer_px = frame.subject.longer_side
+    scale = min(1.0, max(_SEEN_DPI / dpi, _LEAST_PX / longer_px), _MOST_PX / longer_px)
     part = frame.subject.slices
-    scale = min(1.0, _JUDGED_SIDE_PX / frame.subject.longer_side)
-    grey = _reduced(cv2.cvtColor(frame.rgb[part], cv2.COLOR_RGB2GRAY), scale).astype(np.float32)
-    inside = cv2.erode(_reduced(frame.alpha[part], scale), np.ones((_AVERAGED_PX, _AVERAGED_PX))) == OPAQUE
-    shares = [_share_lost(grey, inside), _share_lost(grey.T, inside.T)]
-    return float(min(shares))
+    blur_px = measure_blur(frame.rgb[part], frame.alpha[part], scale)
+    return None if blur_px is None else 1 / (1 + blur_px**2)
 
 
-def _share_lost(grey: np.ndarray, inside: np.ndarray) -> float:
-    """Return the share of differences along rows that a mean along rows takes away, inside the subject."""
-    soft = cv2.blur(np.ascontiguousarray(grey), (_AVERAGED_PX, 1))
-    before = np.abs(np.diff(grey, axis=1))[inside[:, 1:]]
-    after = np.abs(np.diff(soft, axis=1))[inside[:, 1:]]
-    return float(np.maximum(before - after, 0).sum() / max(before.sum(), 1.0))
+def _uncertain_share(alpha: Alpha) -> float:
+    """Return which share of the subject is neither quite there nor quite not."""
+    counts = np.bincount(alpha.ravel(), minlength=OPAQUE + 1)
+    subject = counts[COUNTS_FROM:].sum()
+    return float(counts[COUNTS_FROM : OPAQUE + 1 - COUNTS_FROM].sum() / max(subject, 1))
 
 
-def _reduced(plane: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1:
-        return plane
-    return np.asarray(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+def _largest_sizes(alpha: Alpha) -> dict[str, float]:
+    height, width = alpha.shape
+    return {
+        f"max_{side}_mm_at_{dpi}_dpi": round(pixels / dpi * _MM_PER_INCH, 1)
+        for dpi in (_FULL_DPI, _ENOUGH_DPI)
+        for side, pixels in (("width", width), ("height", height))
+    }

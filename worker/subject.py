@@ -15,7 +15,7 @@ from shared.recipes import Recipe
 from worker.arrays import OPAQUE, Alpha, Box, Rgb, box_of
 
 #: Opacity from which a pixel counts as the subject's.
-_COUNTS_FROM = round(0.1 * OPAQUE)
+COUNTS_FROM = round(0.1 * OPAQUE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Frame:
     @classmethod
     def of(cls, rgb: Rgb, alpha: Alpha) -> Self:
         """Find the boxes of a cut-out that is not empty."""
-        subject, work = box_of(alpha >= _COUNTS_FROM), box_of(alpha > 0)
+        subject, work = box_of(alpha >= COUNTS_FROM), box_of(alpha > 0)
         if subject is None or work is None:
             raise NoSubjectError("Nothing of the subject is left at the size asked for.")
         return cls(rgb=rgb, alpha=alpha, work=work, subject=subject)
@@ -53,7 +53,7 @@ def find_subject(alpha: Alpha) -> Subject:
     NoSubjectError
         If nothing does.
     """
-    mask = alpha >= _COUNTS_FROM
+    mask = alpha >= COUNTS_FROM
     box = box_of(mask)
     if box is None:
         raise NoSubjectError("No subject was found; upload a photo in which one stands out.")

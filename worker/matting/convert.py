@@ -1,4 +1,4 @@
-"""Convert a published checkpoint into a file of our own, which loads in a tenth of the time.
+"""Convert a published checkpoint into a file of our own, which loads faster.
 
     python -m worker.matting.convert ENGINE CHECKPOINT FILE [PRECISION]
 
