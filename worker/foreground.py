@@ -15,9 +15,9 @@ from worker.mixed_pixels import ALIKE, Colours, Scale, find_colours, shares_of
 _SMALL_SIDE_PX = 256
 #: Levels up to this side are iterated until they hardly change, larger ones need to follow them only.
 _TINY_SIDE_PX = 32
-_TINY_ROUNDS, _ROUNDS = 10, 4
-#: Rounds of the photo's own size, by far the dearest; a second one changes less than the others do.
-_LAST_ROUNDS = 1
+_TINY_ROUNDS, _ROUNDS = 10, 6
+#: Rounds of the photo's own size and of half of it, by far the dearest; more change less than the others do.
+_LAST_ROUNDS = (1, 1)
 #: A pixel that is this opaque has the subject's colour, one that is this transparent the background's.
 _NEARLY = 0.9
 #: Background seen around the subject, as a share of its longer side.
@@ -69,12 +69,13 @@ def _unmix(rgb: Rgb, alpha: Alpha, foreground: Rgb) -> None:
     scales = [_framed(rgb, alpha, mixed, border)]
     for _ in range(halvings):
         scales.append(scales[-1].halved())
-    colours, whole = _whole(scales[-1]), scales[0]
-    for scale in scales[-2::-1]:
-        colours = find_colours(scale, colours, _LAST_ROUNDS if scale is whole else _ROUNDS)
+    colours = _whole(scales[-1])
+    for level in reversed(range(halvings)):
+        rounds = _LAST_ROUNDS[level] if level < len(_LAST_ROUNDS) else _ROUNDS
+        colours = find_colours(scales[level], colours, rounds)
     pixels = foreground.view(_PIXEL)[..., 0]
-    for places, found in colours.of_subject(whole):
-        y, x = np.divmod(places, np.int32(whole.alpha.shape[1]))
+    for places, found in colours.of_subject(scales[0]):
+        y, x = np.divmod(places, np.int32(scales[0].alpha.shape[1]))
         pixels[y - border, x - border] = found.view(_PIXEL)[:, 0]
 
 

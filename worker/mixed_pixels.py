@@ -55,7 +55,8 @@ class Colours:
         """Return the subject's colour at the mixed pixels, some at a time; (n,) and (n, 3)."""
         mixed = np.flatnonzero(scale.mixed > 0).astype(np.int32)
         for piece in _pieces(0, len(mixed)):
-            found = np.rint(self.at(mixed[piece])[:3] * _LEVELS)
+            order = mixed[piece] if self.order is None else self.order.take(mixed[piece])
+            found = np.rint(self.near[:3].take(order, axis=1) * _LEVELS)
             yield mixed[piece], np.ascontiguousarray(found.T, dtype=np.uint8)
 
 
@@ -120,7 +121,9 @@ class _List:
     def image(self, piece: slice) -> Plane:
         """Return the photo at some pixels, (3, n) in [0, 1]."""
         pixels = self.scale.rgb.reshape(-1, 3).take(self.places[piece], axis=0)
-        return np.asarray(pixels.T / _LEVELS, dtype=np.float32)
+        image = np.ascontiguousarray(pixels.T, dtype=np.float32)
+        image /= _LEVELS
+        return image
 
     def _seen_around(self, piece: slice) -> tuple[Plane, Plane]:
         """Return the mean of the neighbours' colours, and how much they are alike in all; (6, n), (n,)."""
