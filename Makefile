@@ -63,7 +63,7 @@ fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
 
-bench-images: setup  ## measure each stage of a picture, beside the obvious way
+bench-images: setup reference  ## measure each stage of a picture, beside the obvious way
 	$(BIN)/python -m bench --images
 
 bench-edges: setup  ## measure what refined edges gain, on photos whose opacity is known

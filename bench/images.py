@@ -1,8 +1,7 @@
 """How long each stage takes on a 12 MP photo whose subject fills 40 % of it, beside the obvious way."""
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import obvious
+from bench import foreground, obvious
 from bench.effort import Effort
 from bench.load import Drive
 from bench.photo import PHOTO
 from bench.rows import Row
-from bench.timings import in_turns
+from bench.timings import in_turns, timed
 from shared.catalogue import EFFECTS
 from shared.recipes import EffectRequest, Recipe
 from worker.arrays import OPAQUE, Alpha, Rgb
@@ -32,6 +31,7 @@ from worker.subject import Frame
 _COVERAGE, _RIM_PX = 0.4, 24.0
 _NETWORK_PX = 1024
 _ORDERED = ("color", "enhancedblackwhite", "popart", "dithering")
+_WIDE_RIM_PX = 90.0
 _WHOLE_MS, _INPUT_MS, _EFFECT_MS = 2000.0, 50.0, 400.0
 _EFFECTS_MS = {"enhancedblackwhite": 250.0, "popart": 200.0, "dithering": 150.0, "retro8bit": 120.0}
 _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -67,7 +67,7 @@ class _Pair:
     ratio_at_most: float | None = None
 
     def row(self, rounds: int) -> Row:
-        timings = in_turns(self.what, rounds, _timed(self.ours), _timed(self.theirs))
+        timings = in_turns(self.what, rounds, timed(self.ours), timed(self.theirs))
         return Row(
             what=self.what,
             unit="ms",
@@ -88,31 +88,23 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     pairs = [
         *_decoding(photo),
         _upsampling(matte),
-        _foreground(rgb, matte),
         *(_effect(name, cut_out) for name in EFFECTS if name != "color"),  # the cut-out as it is
         *_encoding(cut_out),
         _whole(photo, matte),
     ]
+    furry = matte_of(*rgb.shape[:2], rim_px=_WIDE_RIM_PX)
+    foregrounds = foreground.measure(rgb, (matte, furry), effort.pictures)
     sizes = [_png_size(name, cut_out) for name in _ORDERED]
-    return [*(pair.row(effort.pictures) for pair in pairs), *sizes]
+    return [*foregrounds, *(pair.row(effort.pictures) for pair in pairs), *sizes]
 
 
-def matte_of(height: int, width: int) -> Alpha:
+def matte_of(height: int, width: int, *, rim_px: float = _RIM_PX) -> Alpha:
     """Return an ellipse of 40 % of the picture with a soft rim, (H, W)."""
     share = math.sqrt(_COVERAGE / math.pi)
     y, x = np.ogrid[:height, :width]
     radius = np.hypot(((x + 0.5) / width - 0.5) / share, ((y + 0.5) / height - 0.5) / share)
-    opacity = np.clip((1 - radius) * share * height / _RIM_PX + 0.5, 0, 1)
+    opacity = np.clip((1 - radius) * share * height / rim_px + 0.5, 0, 1)
     return np.asarray((opacity * OPAQUE).round(), dtype=np.uint8)
-
-
-def _timed(call: Callable[[], object]) -> Callable[[], Sequence[float]]:
-    def measured() -> Sequence[float]:
-        began = time.perf_counter()
-        call()
-        return [time.perf_counter() - began]
-
-    return measured
 
 
 def _decoding(photo: bytes) -> list[_Pair]:
@@ -146,14 +138,6 @@ def _upsampling(matte: Alpha) -> _Pair:
         what="alpha to the photo's size",
         ours=lambda: enlarged(small, *matte.shape).numpy(),
         theirs=lambda: obvious.enlarged(plane, *matte.shape),
-    )
-
-
-def _foreground(rgb: Rgb, matte: Alpha) -> _Pair:
-    return _Pair(
-        what="foreground",
-        ours=lambda: estimate_foreground(rgb, matte),
-        theirs=lambda: obvious.foreground(rgb, matte),
     )
 
 

@@ -1,5 +1,6 @@
 """Two sides, measured in turns in one run, so that a slow minute of the machine hits both alike."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
@@ -16,6 +17,17 @@ class Timings:
 
     ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+
+
+def timed(call: Callable[[], object]) -> Measure:
+    """Return a round of one call."""
+
+    def measured() -> Sequence[float]:
+        began = time.perf_counter()
+        call()
+        return [time.perf_counter() - began]
+
+    return measured
 
 
 def in_turns(what: str, rounds: int, ours: Measure, theirs: Measure) -> Timings:

@@ -61,6 +61,29 @@ def scene(width: int = 320, height: int = 240, rim_px: float = 8, seed: int = 0)
     return Scene(*(plane.astype(np.uint8) for plane in whole))
 
 
+def furry(front: str, behind: str, size: tuple[int, int], rim_px: float) -> Scene:
+    """Return one photograph before another, cut out as a ball of fur whose hairs are blurred by a rim."""
+    width, height = size
+    foreground, background = (
+        np.asarray(cv2.resize(opened(photo(name)), size), np.uint8) for name in (front, behind)
+    )
+    alpha = cv2.GaussianBlur(_fur(width, height), (0, 0), rim_px)
+    opacity = alpha[..., np.newaxis] / 255
+    composite = opacity * foreground + (1 - opacity) * background
+    return Scene(composite.round().astype(np.uint8), np.asarray(alpha, np.uint8), foreground)
+
+
+def _fur(width: int, height: int) -> NDArray[np.uint8]:
+    random, mask = np.random.default_rng(1), np.zeros((height, width), np.uint8)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 4, height // 4), 0, 0, 360, 255, -1)
+    for turn in random.uniform(0, 2 * np.pi, 300):
+        away = np.array([np.cos(turn), np.sin(turn)])
+        root = np.array([width, height]) * (0.5 + away / 4.2)
+        tip = root + away * random.uniform(0.02, 0.12) * width + random.normal(0, 10, 2)
+        cv2.line(mask, root.astype(int).tolist(), tip.astype(int).tolist(), 255, width // 800, cv2.LINE_AA)
+    return mask
+
+
 def cut_out(width: int = 160, height: int = 120) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the scene's subject as effects are given it: (H, W, 3), and (H, W) with a soft rim."""
     picture = scene(width, height)

@@ -88,10 +88,10 @@ class Package:
         return self._ask_arrays("saliency", squares, bfloat16=bfloat16)
 
     def foreground(
-        self, image: NDArray[np.float64], alpha: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], float]:
-        """Return pymatting's foreground of an image, both in [0, 1], and the seconds it took."""
-        return self._ask_arrays("foreground", np.dstack([image, alpha]))
+        self, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], float]:
+        """Return pymatting's foreground, (H, W, 3) in [0, 1], and the seconds it took as the package asks."""
+        return self._ask_arrays("foreground", np.dstack([rgb, alpha]))
 
     def _ask_arrays(self, call: str, given: NDArray[Any], **arguments: Any) -> tuple[NDArray[Any], float]:
         self._calls += 1
@@ -154,11 +154,12 @@ class _Server:
     def _foreground(self, given: str, to: str) -> float:
         from pymatting import estimate_foreground_ml  # noqa: PLC0415 - compiles itself for a minute
 
-        image = np.load(given)
+        photo = np.load(given)
+        image, alpha = photo[..., :3] / 255.0, photo[..., 3].astype(np.float32) / 255
         began = time.perf_counter()
-        found = estimate_foreground_ml(image[..., :3], image[..., 3])
+        found = estimate_foreground_ml(image, alpha)
         seconds = time.perf_counter() - began
-        np.save(to, found)
+        np.save(to, found.astype(np.float32))
         return seconds
 
 

@@ -1,0 +1,32 @@
+"""How long the subject's own colour takes, beside pymatting, which the published package asks for it."""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from bench.rows import Row
+from bench.timings import in_turns, timed
+from worker.arrays import OPAQUE, Alpha, Rgb
+from worker.foreground import estimate_foreground
+from worker.matting.package_process import Package
+
+_AT_MOST = 1 / 15
+
+
+def measure(rgb: Rgb, mattes: Iterable[Alpha], rounds: int) -> list[Row]:
+    """Measure a photo with each matte; theirs has compiled itself before."""
+    with Package() as package:
+        return [_row(package, rgb, alpha, rounds) for alpha in mattes]
+
+
+def _row(package: Package, rgb: Rgb, alpha: Alpha, rounds: int) -> Row:
+    def theirs() -> Sequence[float]:
+        return [package.foreground(rgb, alpha)[1]]
+
+    what = f"foreground, {_mixed_share(alpha):.0%} mixed"
+    timings = in_turns(what, rounds, timed(lambda: estimate_foreground(rgb, alpha)), theirs)
+    ours_ms, theirs_ms = median(timings.ours) * 1000, median(timings.theirs) * 1000
+    return Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms, ratio_at_most=_AT_MOST)
+
+
+def _mixed_share(alpha: Alpha) -> float:
+    return float(((alpha > 0) & (alpha < OPAQUE)).mean())

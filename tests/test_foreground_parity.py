@@ -1,0 +1,40 @@
+"""Along rims and in fur our foreground is about as close to the truth as pymatting's, on the whole closer.
+
+pymatting runs beside ours in the published package's process; colours are known because we composed them.
+"""
+
+import numpy as np
+import pytest
+
+from tests.pictures import Scene, furry, scene
+from worker.foreground import estimate_foreground
+from worker.matting.package_process import Package
+
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(300)]
+
+SCENES = {
+    "a hard rim": scene(320, 240, rim_px=8),
+    "a soft rim": scene(1600, 1200, rim_px=40),
+    "hairs": furry("cat", "coffee", (800, 600), 0.8),
+    "blurred hairs": furry("raccoon", "astronaut", (1600, 1200), 3),
+    "a wide halo": furry("coffee", "raccoon", (1600, 1200), 12),
+}
+
+
+def error(found: np.ndarray, truth: Scene) -> float:
+    """Return the mean error in [0, 1] where the true alpha is between 0 and 1."""
+    is_mixed = (truth.alpha > 0) & (truth.alpha < 255)
+    return float(np.abs(found[is_mixed] - truth.foreground[is_mixed] / 255).mean())
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, float]:
+    with Package() as package:
+        return {n: error(package.foreground(s.rgb, s.alpha)[0], s) for n, s in SCENES.items()}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_our_error_is_at_most_a_tenth_larger_than_pymattings(theirs: dict[str, float], name: str) -> None:
+    truth = SCENES[name]
+    assert theirs[name] < error(truth.rgb / 255, truth) / 1.5, "doing nothing would pass as well"
+    assert error(estimate_foreground(truth.rgb, truth.alpha) / 255, truth) <= 1.1 * theirs[name]
