@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-images bench-image-sizes bench-protocols bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-images bench-image-sizes bench-protocols bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -59,6 +59,9 @@ test-engine: setup reference  ## our engine beside the published package: every 
 fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt
 	$(BIN)/python -m tests.hostile.fuzz 600
+
+chaos: setup  ## meet every row of the fault matrix, 40 minutes, write bench/results/chaos.md
+	$(BIN)/python -m tests.chaos
 
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench

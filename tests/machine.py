@@ -253,6 +253,8 @@ class Machine(RuleBasedStateMachine):
     )
     def go_on_and_kill(self, site: str, moment: str, faults: float) -> None:
         """Let tasks go on until one has come to a call of a port, and kill its process there."""
+        for lead in (lead for part, lead in _LEADS if part in site):
+            lead(self, self.sim.dice)
         for _ in range(300):
             if not (tasks := self.sim.runnable()):
                 return
@@ -470,7 +472,31 @@ def _deliver_again(machine: Machine, dice: Random) -> None:
         machine.deliver_again(dice.randrange(256), dice.randrange(256), dice.randint(1, 3))
 
 
+def _beat_badly(machine: Machine, dice: Random) -> None:
+    """Let a beat whose answer may be lost be followed by one that stops in the middle."""
+    which = dice.randrange(256)
+    machine.beat(which)
+    machine.go_on(dice.randint(4, 40), 0.4)
+    machine.beat(which)
+
+
 Act = Callable[[Machine, Random], object]
+
+#: What has to begin so that a place may be come to.
+_LEADS: tuple[tuple[str, Act], ...] = (
+    ("sweep.py", lambda m, _: m.sweep(0)),
+    ("Ledger.beat", _beat_badly),
+    ("Ledger.is_", _beat_badly),
+    ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
+    ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
+    ("Ledger.open", lambda m, d: m.replay(d.randrange(256))),
+    ("report.py:report", lambda m, d: m.warm_up(d.randrange(256))),
+    ("report.py:withdraw", lambda m, d: m.stop_a_worker(d.randrange(256))),
+    ("attempt.py", lambda m, d: m.deliver(d.randrange(256), d.randrange(256))),
+    ("Ledger.accept", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+    ("photo store", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+    ("_made_young", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+)
 
 #: What goes on anyway, and what goes wrong, with how often.
 _WORK: dict[Act, float] = {
@@ -486,9 +512,12 @@ _WORK: dict[Act, float] = {
 }
 _TROUBLE: dict[Act, float] = {
     lambda m, d: m.go_on(d.randint(1, 30), 0.1): 10,
-    lambda m, d: m.go_on_and_kill(d.choice(SITES), d.choice(["before", "after"]), 0.05): 2,
+    lambda m, d: m.go_on_and_kill(
+        d.choice(SITES), d.choice(["before", "after"]), d.choice([0, 0.05, 0.3])
+    ): 3,
     _kill_anyone: 1,
     _freeze_anyone: 1,
+    _beat_badly: 2,
     _deliver_again: 2,
     _infer_badly: 2,
     lambda m, d: m.turn_the_clock(d.choice(SPANS_S)): 4,

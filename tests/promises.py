@@ -63,13 +63,24 @@ class Promises:
                 require(records.accepted_name(job_id) in found, "I6", f"{job_id}: records without a promise")
                 self._check_job(self.job(job_id), found)
 
+    def check_job(self, job_id: str) -> None:
+        """Hold one job against what was promised, without a look at all the others."""
+        prefixes = (records.job_prefix(job_id), f"results/{job_id}/", f"open/{job_id}.")
+        # The marker is looked at last, and may be gone since: what it stands for is read after it.
+        found = {
+            s.name: s.generation for prefix in reversed(prefixes) for s in self.store.list(prefix).objects
+        }
+        self._require_terminals(found, prefixes[0])
+        if records.accepted_name(job_id) in found:
+            self._check_job(self.job(job_id), found)
+
     def job(self, job_id: str) -> Job:
         job = self.ledger.job(job_id)
         require(job, "I1", f"{job_id} was accepted and is not there")
         return job
 
-    def _require_terminals(self, found: Mapping[str, int]) -> None:
-        for name, generation in self._terminals.items():
+    def _require_terminals(self, found: Mapping[str, int], prefix: str = "jobs/") -> None:
+        for name, generation in [t for t in self._terminals.items() if t[0].startswith(prefix)]:
             require(found.get(name) == generation, "I2", f"{name} has changed or is gone")
         self._terminals |= {name: g for name, g in found.items() if name.endswith("/terminal.json")}
 
@@ -113,7 +124,10 @@ class Promises:
                 )
 
     def end_of_claim(self, job: Job, claim: ClaimTrace) -> str:
-        """Why an attempt gave up, or that it fell silent."""
+        """Why an attempt had given up by the time its job settled, or that it was silent."""
+        settled = job.worked.terminal
+        if settled and claim.released and claim.released.updated > settled.updated:
+            return "silent"
         return self._end(job.id, job.worked.number, claim)
 
     def _end(self, job_id: str, epoch: int, claim: ClaimTrace) -> str:
