@@ -22,6 +22,7 @@ from api import (
     probes,
     problems,
     results,
+    trickle,
     wire,
 )
 from api.services import Services
@@ -75,6 +76,7 @@ def create_app(services: Services) -> Flask:
     cors.install(app, services.settings.cors_origins)
     app.after_request(_sign)
     wire.install(app)
+    trickle.install(app)
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)

@@ -6,7 +6,7 @@ A connection that is closed over unread bytes is reset, and the answer is lost w
 import logging
 import time
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ def _limit_stalls() -> None:
 def _drain(response: Response) -> Response:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return response
-    stream, until, left = request.environ["wsgi.input"], time.monotonic() + _DRAIN_S, _DRAIN_BYTES
+    stream, left = request.environ["wsgi.input"], _DRAIN_BYTES
+    until = time.monotonic() + g.get("drain_s", _DRAIN_S)
     try:
         while left > 0 and (left_s := until - time.monotonic()) > 0:
             _set_timeout(left_s)
