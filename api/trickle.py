@@ -5,17 +5,16 @@ for some seconds after that, bodies get no more than half, and the others are as
 """
 
 import logging
-import socket as sockets
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, g, request
 
 from api.gunicorn_conf import threads
+from api.wire import stop_reading
 from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,7 @@ class Body:
 
     def cut_off(self) -> None:
         """End it: who reads it finds that it is over, and answers."""
-        with suppress(OSError):
-            self.socket.shutdown(sockets.SHUT_RD)
+        stop_reading(self.socket)
 
 
 @dataclass

@@ -134,6 +134,11 @@ class Plant:
             for child in (self.api, *self.workers):
                 child.revive()
 
+    def address(self, child: Child) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = child.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
     def inner(self, child: Child) -> psutil.Process:
         """The process that does the work, not gunicorn's master."""
         until = time.monotonic() + 30
