@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-images bench-image-sizes bench-protocols bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-images bench-image-sizes bench-protocols bench-delivery bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -74,6 +74,9 @@ bench-image-sizes: setup  ## measure what the images hold, as root, with bubblew
 
 bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
 	$(BIN)/python -m bench --protocols
+
+bench-delivery: setup  ## measure a long queue and the sweep of many jobs, 15 minutes
+	$(BIN)/python -m bench --delivery
 
 bench-working-set: setup  ## measure how much memory a photo of 12, 24 and 48 megapixels takes
 	$(BIN)/python -m bench.working_set

@@ -36,6 +36,7 @@ from tests.call_sites import sites_in
 from tests.promises import COUNTED_ENDS, MOST_COUNTED, Promises, require
 from tests.simulation import Proc, Simulation, Task
 from tests.world import photo_bytes
+from worker.beats import Pulse
 from worker.handler import Outcome
 from worker.report import withdraw
 
@@ -240,9 +241,9 @@ class Machine(RuleBasedStateMachine):
         for _ in range(steps):
             if not (tasks := self.sim.runnable()):
                 return
-            self._go_on(self.sim.dice.choice(tasks), faults)
+            self.go_on_with(self.sim.dice.choice(tasks), faults)
 
-    def _go_on(self, task: Task, faults: float) -> None:
+    def go_on_with(self, task: Task, faults: float) -> None:
         is_unlucky = task.stop.is_a_call and self.sim.dice.random() < faults
         self._step(task, self.sim.dice.choice(FAULTS[task.stop.moment]) if is_unlucky else None)
 
@@ -262,7 +263,7 @@ class Machine(RuleBasedStateMachine):
             if site in task.stop.sites and task.stop.moment == moment:
                 self._kill(task.process)
                 return
-            self._go_on(task, faults)
+            self.go_on_with(task, faults)
 
     @rule()
     def finish(self) -> None:
@@ -305,17 +306,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=PICK)
     def beat(self, which: int) -> None:
-        beating = [
-            (p, pulse)
-            for p in self.sim.procs
-            if not p.is_frozen
-            for pulse in p.pulses
-            if not pulse.is_concluded
-        ]
-        if beating:
-            process, pulse = self._pick(beating, which)
-            if not any(task.what == "beat" for task in process.tasks):  # a pulse has one thread
-                self._ran(self.sim.beat(process, pulse))
+        if beating := self.beating():
+            self.beat_once(*self._pick(beating, which))
+
+    def beating(self) -> list[tuple[Proc, Pulse]]:
+        """The pulses that may beat now; each has one thread."""
+        idle = [p for p in self.sim.procs if not p.is_frozen and all(t.what != "beat" for t in p.tasks)]
+        return [(p, pulse) for p in idle for pulse in p.pulses if not pulse.is_concluded]
+
+    def beat_once(self, process: Proc, pulse: Pulse) -> Task:
+        return self._ran(self.sim.beat(process, pulse))
 
     @rule(where=PICK)
     def warm_up(self, where: int) -> None:
@@ -473,11 +473,26 @@ def _deliver_again(machine: Machine, dice: Random) -> None:
 
 
 def _beat_badly(machine: Machine, dice: Random) -> None:
-    """Let a beat whose answer may be lost be followed by one that stops in the middle."""
-    which = dice.randrange(256)
-    machine.beat(which)
-    machine.go_on(dice.randint(4, 40), 0.4)
-    machine.beat(which)
+    """Let an attempt beat some times, of which answers are lost, and stop in the middle of the last."""
+    machine.deliver(dice.randrange(256), dice.randrange(256))
+    machine.go_on(dice.randint(5, 20), 0)
+    beating = machine.beating()
+    if not beating:
+        return
+    process, pulse = dice.choice(beating)
+    for _ in range(dice.randint(1, 3)):
+        task = machine.beat_once(process, pulse)
+        for _ in range(dice.randint(1, 6)):
+            if not task.is_over:
+                machine.go_on_with(task, 0.5)
+        if not task.is_over:
+            return
+
+
+def _leave_an_old_report(machine: Machine, _dice: Random) -> None:
+    machine.warm_up(0)
+    machine.finish()
+    machine.turn_the_clock(SPANS_S[-1])
 
 
 Act = Callable[[Machine, Random], object]
@@ -490,6 +505,7 @@ _LEADS: tuple[tuple[str, Act], ...] = (
     ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
     ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
     ("Ledger.open", lambda m, d: m.replay(d.randrange(256))),
+    ("report store.delete", _leave_an_old_report),
     ("report.py:report", lambda m, d: m.warm_up(d.randrange(256))),
     ("report.py:withdraw", lambda m, d: m.stop_a_worker(d.randrange(256))),
     ("attempt.py", lambda m, d: m.deliver(d.randrange(256), d.randrange(256))),
