@@ -13,7 +13,7 @@ from bench.machine import ROOT, this_machine
 from tests.chaos.matrix import MATRIX, Entry
 from tests.chaos.rows import Effort, Finding, Line, write
 
-FULL = Effort(seed=0, repeats=25, plants=6, jobs=10_000, steps=1_000_000)
+FULL = Effort(seed=0, repeats=25, plants=6, jobs=10_000, steps=500_000)
 QUICK = Effort(seed=0, repeats=1, plants=2, jobs=200, steps=20_000)
 
 
