@@ -243,9 +243,11 @@ class Machine(RuleBasedStateMachine):
                 return
             self.go_on_with(self.sim.dice.choice(tasks), faults)
 
-    def go_on_with(self, task: Task, faults: float) -> None:
+    def go_on_with(self, task: Task, faults: float, fault: str | None = None) -> None:
         is_unlucky = task.stop.is_a_call and self.sim.dice.random() < faults
-        self._step(task, self.sim.dice.choice(FAULTS[task.stop.moment]) if is_unlucky else None)
+        possible = FAULTS[task.stop.moment] if task.stop.is_a_call else ()
+        chosen = self.sim.dice.choice([f for f in possible if f == fault] or possible) if is_unlucky else None
+        self._step(task, chosen)
 
     @rule(
         site=st.sampled_from(SITES),
@@ -256,6 +258,8 @@ class Machine(RuleBasedStateMachine):
         """Let tasks go on until one has come to a call of a port, and kill its process there."""
         for lead in (lead for part, lead in _LEADS if part in site):
             lead(self, self.sim.dice)
+        fault = next((fault for part, fault in _LED_TO_BY.items() if part in site), None)
+        faults = max(faults, 0.3) if fault else faults
         for _ in range(300):
             if not (tasks := self.sim.runnable()):
                 return
@@ -263,7 +267,7 @@ class Machine(RuleBasedStateMachine):
             if site in task.stop.sites and task.stop.moment == moment:
                 self._kill(task.process)
                 return
-            self.go_on_with(task, faults)
+            self.go_on_with(task, faults, fault)
 
     @rule()
     def finish(self) -> None:
@@ -497,11 +501,21 @@ def _leave_an_old_report(machine: Machine, _dice: Random) -> None:
 
 Act = Callable[[Machine, Random], object]
 
+
+def _cancel_late(machine: Machine, dice: Random) -> None:
+    machine.deliver(dice.randrange(256), dice.randrange(256))
+    machine.go_on(25, 0)
+    machine.cancel(dice.randrange(256))
+
+
+#: What a call has to meet so that a place may be come to.
+_LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "photo store.stat": "again"}
 #: What has to begin so that a place may be come to.
 _LEADS: tuple[tuple[str, Act], ...] = (
     ("sweep.py", lambda m, _: m.sweep(0)),
     ("Ledger.beat", _beat_badly),
     ("Ledger.is_", _beat_badly),
+    ("_delete_losers store.delete", _cancel_late),
     ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
     ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
     ("Ledger.open", lambda m, d: m.replay(d.randrange(256))),

@@ -37,7 +37,7 @@ BRISK = Pace(
     beat=timedelta(seconds=0.1),
     dead_after=timedelta(seconds=0.6),
     sweep_every=timedelta(seconds=0.3),
-    first_look=timedelta(seconds=0.3),
+    first_look=timedelta(seconds=1.0),
     republish_after=timedelta(seconds=0.5),
     rest=timedelta(0),
     looks_always=True,

@@ -22,6 +22,16 @@ from tests.promises import require
 from tests.world import push_body
 
 DUPLICATES = 32
+#: From the claim to the terminal record, which decides who has won.
+_FROZEN_AT = (
+    "after store.create jobs/*/claims/1.json",
+    "before store.read inputs/*",
+    "during model",
+    "after store.create results/*/color",
+    "after store.create results/*/matte",
+    "before store.create jobs/*/terminal.json",
+    "after store.create jobs/*/terminal.json",
+)
 LAST_WEEK = "2026-01-01T00:00:00Z"
 
 
@@ -98,23 +108,21 @@ def _took_ms(plant: Plant, body: bytes) -> float:
 
 
 def frozen(folder: Path, effort: Effort) -> Finding:
-    """Stop a worker past its beat at every call of a port, let another finish, and let it go on (D4, D5)."""
+    """Stop a worker past its beat after each thing it writes, let another finish, let it go on (D4, D5)."""
     found: list[str] = []
     fenced = runs = 0
     with Plant(folder, workers=2) as plant:
-        moments = range(10, 22) if effort.repeats > 1 else (10, 17)  # from after the claim to the end
-        for _ in range(max(1, effort.repeats // 8)):
-            for moment in track(moments, "frozen and thawed"):
-                runs += 1
-                with violations(found, f"moment {moment}"):
-                    fenced += _thawed_late(plant, moment)
+        for moment in track(_FROZEN_AT * max(1, effort.repeats // 8), "frozen and thawed"):
+            runs += 1
+            with violations(found, moment):
+                fenced += _thawed_late(plant, moment)
     figure = f"{fenced} of {runs} were overtaken; none changed a record or left a picture"
     return Finding(runs=runs, violations=found, figure=figure)
 
 
-def _thawed_late(plant: Plant, moment: int) -> bool:
+def _thawed_late(plant: Plant, moment: str) -> bool:
     job_id = plant.new_id()
-    name = plant.order("worker", act="stop", who=job_id, moment=moment)
+    name = plant.order("worker", act="stop", who=job_id, only=moment)
     plant.accept(job_id)
     plant.require_succeeded(job_id)
     winner = plant.promises.job(job_id).terminal.attempt
@@ -145,9 +153,9 @@ def unpublished(folder: Path, effort: Effort) -> Finding:
     found: list[str] = []
     answered_s: list[float] = []
     troubles = {
-        "error": {"act": "fail", "only": "before queue.publish"},
-        "hang": {"act": "fail", "only": "before queue.publish", "seconds": 2.0},
-        "lost answer": {"act": "fail", "only": "after queue.publish"},
+        "error": {"act": "fail", "only": "before queue.publish *"},
+        "hang": {"act": "fail", "only": "before queue.publish *", "seconds": 2.0},
+        "lost answer": {"act": "fail", "only": "after queue.publish *"},
     }
     with Plant(folder) as plant:
         for _ in range(effort.repeats):

@@ -38,6 +38,10 @@ BACKOFF_S = (0.1, 1.0)
 SETTLES_WITHIN_S = 60.0
 
 
+class NeverCameError(TimeoutError):
+    """Nobody has come to the moment that something was ordered for."""
+
+
 class Plant:
     """The system; running inside the ``with``, gone after it."""
 
@@ -156,6 +160,12 @@ class Plant:
 
     def is_done(self, service: str, name: str) -> bool:
         return not (self.folder / "orders" / service / name).exists()
+
+    def require_done(self, service: str, name: str, what: str) -> None:
+        """Take an order back that nobody has come to, and say so."""
+        if not self.is_done(service, name):
+            (self.folder / "orders" / service / name).unlink(missing_ok=True)
+            raise NeverCameError(what)
 
     # --- jobs -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Order:
 
     act: str  #: kill, stop, hold, fail or trace
     who: str | None = None  #: the job or request that is being worked on; anybody's if none
-    only: str = ""  #: count such moments only, such as ``before queue.publish``
+    only: str = "*"  #: count such moments only, such as ``before queue.publish *``
     moment: int = 0
     seconds: float = 0.0
 
@@ -57,9 +58,9 @@ class Orders:
         except FileNotFoundError:
             return
         mine = bound_fields()
-        if order.who not in {None, mine.get("job_id"), mine.get("request_id")} or not what.startswith(
-            order.only
-        ):
+        if order.who not in {None, mine.get("job_id"), mine.get("request_id")}:
+            return
+        if not fnmatchcase(what, order.only):
             return
         if order.act == "trace":
             with (self._folder.parent / name).open("a") as file:

@@ -52,7 +52,7 @@ def _in_a_job(plant: Plant) -> float:
 
 def _in_a_submission(plant: Plant) -> float:
     key = f"key-{plant.new_id()}"
-    plant.order("api", act="hold", who=key, only="before store.create inputs", seconds=1.0)
+    plant.order("api", act="hold", who=key, only="before store.create inputs/*", seconds=1.0)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(plant.submit, key)
         time.sleep(0.3)
