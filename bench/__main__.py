@@ -12,6 +12,7 @@ import click
 from bench import (
     bars,
     drain,
+    edges,
     images,
     memory,
     poll,
@@ -55,9 +56,11 @@ PROTOCOLS: dict[str, Measurement] = {
 DELIVERY: dict[str, Measurement] = {"drain": drain.measure, "sweep": sweeping.measure}
 #: What is done to a photo, without the service around it; drawn too.
 IMAGES: dict[str, Measurement] = {"images": images.measure}
+#: What a matte gains that is refined.
+EDGES: dict[str, Measurement] = {"edges": edges.measure}
 #: By the flag that asks for them.
 SUITES = {"service": MEASUREMENTS, "protocols": PROTOCOLS, "delivery": DELIVERY, "images": IMAGES}
-EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES
+EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | EDGES
 RESULTS = ROOT / "bench" / "results"
 
 

@@ -14,7 +14,7 @@ from shared.effect_orders import check_paper, read_effects
 from shared.engines import ENGINES
 from shared.errors import EngineUnavailableError, InvalidValueError, UnknownFieldError
 from shared.faults import Faults
-from shared.recipes import CROPS, FORMATS, TRANSPARENT, Recipe
+from shared.recipes import CROPS, EDGES, FORMATS, TRANSPARENT, Recipe
 
 MAX_METADATA_BYTES = 2048
 
@@ -174,6 +174,7 @@ _READERS: Mapping[str, _Reader] = {
     "effects": read_effects,
     "format": _choice(FORMATS),
     "background": _background,
+    "edges": _choice(EDGES),
     "crop": _choice(CROPS),
     "margin": _number(0, 0.5),
     "max_side": _whole_number(64, 12_000),

@@ -45,7 +45,20 @@ def test_what_is_stored_reads_back_the_same(is_form: bool) -> None:
     assert Recipe.from_document({**recipe.document(), "of_a_later_version": 1}) == recipe
 
 
+@pytest.mark.parametrize("member", Recipe.__dataclass_fields__)
+def test_every_member_of_a_recipe_can_be_ordered(member: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        read_order({member: {"of": "no kind that it takes"}}, is_form=False)
+    assert not isinstance(refused.value, UnknownFieldError)
+
+
+def test_edges_are_plain_unless_refined_ones_are_asked_for() -> None:
+    assert form().recipe.edges == "plain"
+    assert form(edges="refined").recipe.edges == "refined"
+
+
 REFUSED = [
+    ({"edges": "sharp"}, InvalidValueError, "edges"),
     ({"effects": "sepia"}, UnknownEffectError, "effects"),
     ({"effects": "color,cutout"}, DuplicateEffectError, "effects"),
     (

@@ -82,6 +82,14 @@ def test_every_way_to_begin_a_webp_is_read(options: dict) -> None:
     assert (facts.width, facts.height) == (65, 47)
 
 
+def test_a_webp_orientation_behind_a_part_of_odd_length_is_found() -> None:
+    """Such a part is followed by a byte that belongs to none."""
+    data = saved(upright(), "WEBP", lossless=True, exif=exif(6))
+    at = data.index(b"EXIF")
+    odd = data[:at] + b"XTRA" + (3).to_bytes(4, "little") + b"odd\0" + data[at:]
+    assert inspect(odd).orientation == 6
+
+
 def test_an_iphone_portrait_which_is_two_frames_in_an_mpo_is_a_jpeg_field_report_13() -> None:
     data = saved(upright(), "MPO", save_all=True, append_images=[upright(16, 16)])
     assert inspect(data) == PhotoFacts(kind=Kind.JPEG, width=64, height=48, orientation=1)

@@ -10,6 +10,8 @@ from tests.pictures import saved
 from tests.test_pipeline import Run, Truth
 from worker.effects import REACHES, RENDERERS, Look
 from worker.effects.shadow import drop
+from worker.room import find_room
+from worker.subject import Subject, crop_box
 
 DEFAULTS = EFFECTS["shadow"].defaults()
 LOOK = Look(subject_px=1000, seed=0)
@@ -72,6 +74,23 @@ def test_a_crop_leaves_it_room(changes) -> None:
     assert edges.max() <= 0.02 * 255
     full, cut = alpha.astype(int).sum(), 255 * 100 * 100
     assert full > cut
+
+
+def widest_reach(subject_px: int) -> int:
+    return REACHES["shadow"]({"offset_pm": 60, "blur_pm": 50}, Look(subject_px=subject_px, seed=0))
+
+
+@pytest.mark.parametrize(("width", "height"), [(12_000, 5000), (5000, 12_000), (12_000, 32)])
+def test_the_widest_one_of_the_longest_photo_still_fits_a_webp(width: int, height: int) -> None:
+    """A WebP ends at 16,383 px a side."""
+    widest = EffectRequest(name="shadow", parameters=DEFAULTS | {"offset_pm": 60, "blur_pm": 50})
+    for margin in (0, 0.5):
+        recipe = Recipe(effects=(widest,), format="webp", crop="subject", margin=margin)
+        subject = Subject(box=(0, 0, width, height), coverage=1, touches_edge=())
+        room_px = find_room(subject, recipe, (height, width))
+        box = crop_box(subject, recipe, (height, width), room_px)
+        assert 12_000 < box.longer_side <= 16_383
+        assert room_px >= widest_reach(max(width, height)) * 0.95  # and nothing that is seen is lost
 
 
 def test_it_reaches_as_far_as_it_says() -> None:

@@ -23,6 +23,7 @@ from worker.encode import Artifact, encode_matte, encode_preview, encode_result,
 from worker.foreground import estimate_foreground
 from worker.matting import Glancing, Matting, MattingModel
 from worker.printing import effective_dpi, judge_print
+from worker.refinement import refine_edges
 from worker.room import find_room
 from worker.subject import Frame, Subject, find_subject, frame_subject, over
 
@@ -97,7 +98,7 @@ def render(
     if not matting.has_subject:
         raise NoSubjectError("No subject was found; upload a photo in which one stands out.")
     facts, seed = photo.public, photo.seed
-    rgb, alpha = _cut_out(photo, matting.alpha, stages)
+    rgb, alpha = _cut_out(photo, _matte(photo, matting, recipe, stages), stages)
     del photo  # its pixels are not needed beside the cut-out's
     with stages.stage("foreground"):
         subject = find_subject(alpha)
@@ -134,6 +135,14 @@ def _seen_at_a_glance(data: bytes, small: Glimpse, model: Glancing, stages: _Sta
             matting = model.alpha_of_glimpse(small.rgb, small.facts.height, small.facts.width)
         with stages.stage("decode"):
             return photo.result(), matting
+
+
+def _matte(photo: Photo, matting: Matting, recipe: Recipe, stages: _Stages) -> Alpha:
+    """Return the engine's matte, or that with the edges refined."""
+    if recipe.edges == "plain":
+        return matting.alpha
+    with stages.stage("matte"):
+        return refine_edges(photo.rgb, matting.alpha, matting.seen_px)
 
 
 def _cut_out(photo: Photo, alpha: Alpha, stages: _Stages) -> tuple[Rgb, Alpha]:

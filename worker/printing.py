@@ -19,7 +19,7 @@ _LOW_DPI, _VERY_LOW_DPI = 200, 100
 #: Focus is judged as fine as the eye sees at arm's length.  A large print is seen from farther away, and of
 #: fewer pixels than the least nothing can be told.
 _SEEN_DPI, _MOST_PX, _LEAST_PX = 150, 1500, 200
-#: A blur of 0.8 pixels there, and of 2.4 (as measured, which is half a pixel less than it is).
+#: A blur of 0.8 pixels there, and of 2.4 (as measured, which is a third of a pixel less than it is).
 _BLURRY_BELOW, _VERY_BLURRY_BELOW = 0.6, 0.15
 _SMALL_BELOW = 0.05
 _UNCERTAIN_ABOVE = 0.25
