@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.chaos import crowds, deliveries, kills, outages, proven, simulated, stops
+from tests.chaos import crowds, deliveries, kills, outages, planted, proven, simulated, stops
 from tests.chaos.rows import Scenario
 
 
@@ -27,6 +27,7 @@ MATRIX = (
         scenario=simulated.simulated,
         how="simulation",
     ),
+    Entry(row="B", fault="bugs planted on purpose", scenario=planted.planted, how="simulation"),
     Entry(row="W", fault="kill -9 of the worker around every call of a port", scenario=kills.worker_killed),
     Entry(row="A", fault="kill -9 of the API around every call of a port", scenario=kills.api_killed),
     _by_tests("A2", "what a killed API leaves is swept away", "test_accepting.py"),

@@ -20,7 +20,9 @@ def simulated(_folder: Path, effort: Effort) -> Finding:
     TALLY.clear()
     KILLED_AT.clear()
     number = effort.seed
-    while TALLY["steps"] < effort.steps or (_missing() and TALLY["steps"] < _MOST * effort.steps):
+    while not found and (
+        TALLY["steps"] < effort.steps or (_missing() and TALLY["steps"] < _MOST * effort.steps)
+    ):
         number += 1
         try:
             run_state_machine_as_test(seed(number)(Machine), settings=_settings())
