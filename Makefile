@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-edges bench-images bench-image-sizes bench-protocols bench-working-set bench-dead-letters up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -60,6 +60,9 @@ fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt
 	$(BIN)/python -m tests.hostile.fuzz 600
 
+chaos: setup  ## meet every row of the fault matrix, 40 minutes, write bench/results/chaos.md
+	$(BIN)/python -m tests.chaos
+
 bench: setup  ## measure, write bench/results/
 	$(BIN)/python -m bench
 
@@ -74,6 +77,9 @@ bench-image-sizes: setup  ## measure what the images hold, as root, with bubblew
 
 bench-protocols: setup  ## measure over Google's clients: fake storage, real Pub/Sub emulator
 	$(BIN)/python -m bench --protocols
+
+bench-delivery: setup  ## measure a long queue and the sweep of many jobs, 15 minutes
+	$(BIN)/python -m bench --delivery
 
 bench-working-set: setup  ## measure how much memory a photo of 12, 24 and 48 megapixels takes
 	$(BIN)/python -m bench.working_set

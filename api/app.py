@@ -25,6 +25,7 @@ from api import (
     problems,
     replays,
     results,
+    trickle,
     uploads,
     wire,
 )
@@ -79,6 +80,7 @@ def create_app(services: Services) -> Flask:
     cors.install(app, services.settings.cors_origins)
     app.after_request(_sign)
     wire.install(app)
+    trickle.install(app)
     app.teardown_request(_forget)
     app.teardown_request(close_spools)
     problems.install(app)

@@ -3,10 +3,13 @@
 A connection that is closed over unread bytes is reset, and the answer is lost with it.
 """
 
+import contextlib
 import logging
+import socket as sockets
 import time
+from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +32,31 @@ def _limit_stalls() -> None:
 def _drain(response: Response) -> Response:
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return response
-    stream, until, left = request.environ["wsgi.input"], time.monotonic() + _DRAIN_S, _DRAIN_BYTES
+    stream, left = request.environ["wsgi.input"], _DRAIN_BYTES
+    until = time.monotonic() + g.get("drain_s", _DRAIN_S)
+    is_read = False
     try:
-        while left > 0 and (left_s := until - time.monotonic()) > 0:
+        while not is_read and left > 0 and (left_s := until - time.monotonic()) > 0:
             _set_timeout(left_s)
             piece = stream.read(_PIECE_BYTES)
-            if not piece:
-                break
             left -= len(piece)
+            is_read = not piece
     except OSError:
         log.info("request.gone")
+    if not is_read:
+        stop_reading(request.environ.get("gunicorn.socket"))
     _set_timeout(STALL_S)
     return response
+
+
+def stop_reading(socket: Any) -> None:
+    """Read no more of what a client sends.
+
+    Before it closes a connection gunicorn waits for the client to be silent, for 2 s, and no other is
+    served meanwhile: a few that go on sending would stop the service.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # it is gone, or there is none
+        socket.shutdown(sockets.SHUT_RD)
 
 
 def _set_timeout(seconds: float) -> None:

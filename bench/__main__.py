@@ -11,6 +11,7 @@ import click
 
 from bench import (
     bars,
+    drain,
     edges,
     images,
     memory,
@@ -25,6 +26,7 @@ from bench import (
     recovery,
     redelivery,
     submit,
+    sweeping,
 )
 from bench.effort import FULL, QUICK, Effort
 from bench.load import Drive, load_process
@@ -50,33 +52,44 @@ PROTOCOLS: dict[str, Measurement] = {
     "protocols_reads": protocols_reads.measure,
     "protocols_memory": protocols_memory.measure,
 }
+#: A long queue and many jobs: minutes each.
+DELIVERY: dict[str, Measurement] = {"drain": drain.measure, "sweep": sweeping.measure}
 #: What is done to a photo, without the service around it; drawn too.
 IMAGES: dict[str, Measurement] = {"images": images.measure}
 #: What a matte gains that is refined.
 EDGES: dict[str, Measurement] = {"edges": edges.measure}
+#: By the flag that asks for them.
+SUITES = {"service": MEASUREMENTS, "protocols": PROTOCOLS, "delivery": DELIVERY, "images": IMAGES}
+EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | EDGES
 RESULTS = ROOT / "bench" / "results"
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="See in a minute that everything runs; keep nothing.")
-@click.option("--protocols", is_flag=True, help="Measure over Google's clients: the cloud's protocols.")
-@click.option("--images", "of_images", is_flag=True, help="Measure each stage of a picture.")
+@click.option(
+    "--protocols",
+    "suite",
+    flag_value="protocols",
+    help="Measure over Google's clients: the cloud's protocols.",
+)
+@click.option("--delivery", "suite", flag_value="delivery", help="Measure a long queue, and the sweep.")
+@click.option("--images", "suite", flag_value="images", help="Measure each stage of a picture.")
 @click.option(
     "--only",
-    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES, *EDGES]),
+    type=click.Choice([*EVERY]),
     multiple=True,
     help="Measure these alone.",
 )
 @click.option(
     "--results", type=click.Path(path_type=Path), help="Where the rows are kept [default: bench/results]."
 )
-def main(*, quick: bool, protocols: bool, of_images: bool, only: Sequence[str], results: Path | None) -> None:
+def main(*, quick: bool, suite: str | None, only: Sequence[str], results: Path | None) -> None:
     """Measure the service on this machine."""
     folder = results or (None if quick else RESULTS)
     effort, machine, every = QUICK if quick else FULL, this_machine(), []
     click.echo(machine.sentence(), err=True)
     with load_process() as drive:
-        for name in only or (IMAGES if of_images else PROTOCOLS if protocols else MEASUREMENTS):
+        for name in only or SUITES[suite or "service"]:
             rows = _measured(name, drive, effort)
             _keep(name, rows, machine, folder)
             every += rows
@@ -88,7 +101,7 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
-        return (MEASUREMENTS | PROTOCOLS | IMAGES | EDGES)[name](Path(folder), drive, effort)
+        return EVERY[name](Path(folder), drive, effort)
 
 
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:

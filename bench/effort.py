@@ -20,6 +20,9 @@ class Effort:
     faulted_reads: int
     cloud_uploads: int  #: of each size, over both of Google's clients
     pictures: int  #: rounds of each stage of a picture
+    drained: int  #: jobs in a long queue
+    swept: int  #: open jobs that a sweep finds ...
+    settled: int  #: ... beside so many that have settled
 
     @staticmethod
     def calls(at_one_client: int, clients: int) -> int:
@@ -41,6 +44,9 @@ FULL = Effort(
     faulted_reads=1000,
     cloud_uploads=40,
     pictures=3,
+    drained=10_000,
+    swept=1000,
+    settled=100_000,
 )
 QUICK = Effort(
     rounds=2,
@@ -56,4 +62,7 @@ QUICK = Effort(
     faulted_reads=50,
     cloud_uploads=8,
     pictures=1,
+    drained=200,
+    swept=50,
+    settled=1000,
 )

@@ -62,6 +62,15 @@ def worker(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
 
 
 @contextmanager
+def five_ms(data: Path, app: str, slots: int) -> Iterator[Server]:
+    """Run one of the workers of ``bench.five_ms`` under the worker's gunicorn settings."""
+    config = "bench.bare_gunicorn" if app.startswith("theirs") else "worker.gunicorn_conf"
+    settings = {"CUTOUT_SLOTS": str(slots)}
+    with _gunicorn(config, f"bench.five_ms:{app}", data, "/ready", settings) as (port, master):
+        yield Server(port=port, master=master, folder=data / "objects" / "inputs")
+
+
+@contextmanager
 def bare(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
     """Run the bare application under the API's gunicorn settings; with a bucket in them it uploads there."""
     folder = data / "bare"

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,19 +25,24 @@ BUDGET = timedelta(seconds=50)
 _AT_ONCE = 16
 
 
+def _threads() -> Executor:
+    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweep")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """One pass over the markers."""
 
     ledger: Ledger
     monotonic: Callable[[], float] = time.monotonic
+    pool: Callable[[], Executor] = _threads  #: in which markers are visited side by side
 
     def run(self) -> dict[str, int]:
         """Look at each marker that is due, and count what was done."""
         until = self.monotonic() + BUDGET.total_seconds()
         listing = self.ledger.store.list("open/")
         due = [stat for stat in listing.objects if self.ledger.pace.looks_at(stat.age)]
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweep") as pool:
+        with self.pool() as pool:
             visits: list[Future[str]] = [pool.submit(self._visit_until, stat, until) for stat in due]
             counts = Counter(visit.result() for visit in visits)
         counts["open"] = len(listing.objects)

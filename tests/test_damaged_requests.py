@@ -156,7 +156,10 @@ class Wire:
     """A connection that remembers how long it was ready to wait, and that may break."""
 
     def __init__(self, *pieces: bytes, breaks: bool = False) -> None:
-        self.pieces, self.breaks, self.timeouts = list(pieces), breaks, []
+        self.pieces, self.breaks, self.timeouts, self.is_shut = list(pieces), breaks, [], False
+
+    def shutdown(self, _how: int) -> None:
+        self.is_shut = True
 
     def settimeout(self, seconds: float) -> None:
         self.timeouts.append(seconds)
@@ -181,12 +184,14 @@ def test_what_a_refused_client_still_sends_is_read_before_it_is_answered(world: 
     wire = Wire(*[b"x" * 65_536] * 10)
     assert slug(send(world, wire, "image/jpeg")) == (415, "unsupported-media-type")
     assert wire.pieces == []
+    assert not wire.is_shut
 
 
 def test_what_is_read_of_a_refused_upload_is_bounded(world: ApiWorld) -> None:
     wire = Wire(*[b"x" * 1_000_000] * 100)
     assert slug(send(world, wire, length=100_000_000)) == (413, "image-too-large")
     assert len(wire.pieces) == 36
+    assert wire.is_shut  # else gunicorn would wait for it, and serve nobody else meanwhile
 
 
 def test_a_client_that_stalls_gives_its_thread_back(

@@ -1,0 +1,71 @@
+"""The rows of the fault matrix, and what meets each: a scenario against real processes, or tests."""
+
+from dataclasses import dataclass
+
+from tests.chaos import crowds, deliveries, kills, outages, planted, proven, simulated, stops
+from tests.chaos.rows import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row, and how it is met."""
+
+    row: str
+    fault: str
+    scenario: Scenario
+    how: str = "real processes"
+
+
+def _by_tests(row: str, fault: str, *tests: str) -> Entry:
+    return Entry(row=row, fault=fault, scenario=proven.by(*tests), how=", ".join(tests))
+
+
+MATRIX = (
+    Entry(
+        row="S",
+        fault="anything, simulated under one scheduler",
+        scenario=simulated.simulated,
+        how="simulation",
+    ),
+    Entry(row="B", fault="bugs planted on purpose", scenario=planted.planted, how="simulation"),
+    Entry(row="W", fault="kill -9 of the worker around every call of a port", scenario=kills.worker_killed),
+    Entry(row="A", fault="kill -9 of the API around every call of a port", scenario=kills.api_killed),
+    _by_tests("A2", "what a killed API leaves is swept away", "test_accepting.py"),
+    Entry(row="D1", fault="32 duplicates at once", scenario=deliveries.duplicated),
+    Entry(
+        row="D3",
+        fault="envelopes of last week, of settled, erased and unknown jobs",
+        scenario=deliveries.week_old,
+    ),
+    Entry(
+        row="D5",
+        fault="SIGSTOP past the beat at each call after the claim, SIGCONT",
+        scenario=deliveries.frozen,
+    ),
+    _by_tests("D6", "malformed messages", "test_deliveries.py"),
+    _by_tests("D7", "forged, expired and foreign tokens", "test_push_tokens.py"),
+    Entry(row="D8", fault="500 messages to two slots at once", scenario=crowds.storm),
+    Entry(row="D9", fault="a photo that kills its worker each time", scenario=kills.poisoned),
+    _by_tests("D10", "dead letters over the emulator", "test_protocols.py"),
+    Entry(
+        row="G1",
+        fault="the store failing at each call",
+        scenario=outages.failing_store,
+        how="Google's client, turned clock",
+    ),
+    _by_tests("G2", "corruption and truncation", "test_gcs_faults.py", "test_gcs_corruption.py"),
+    _by_tests("G3", "writes whose answer was lost", "test_gcs_lost_answers.py"),
+    _by_tests(
+        "G4", "refusals, missing rights, photos that are gone", "test_gcs_refusals.py", "test_settling.py"
+    ),
+    _by_tests("G5", "one change a second of each name", "test_gcs_run_of_jobs.py"),
+    Entry(row="P1", fault="publish error, hang, lost answer", scenario=deliveries.unpublished),
+    _by_tests("P2", "the emulator restarted, the queue lost", "test_protocols.py", "test_system.py"),
+    Entry(row="C1", fault="clocks an hour and a day apart", scenario=stops.clocks_apart),
+    _by_tests("C2", "full disks and locked files", "test_broker_disk.py", "test_up.py"),
+    Entry(row="C3", fault="SIGTERM idle, in a job, in a submission", scenario=stops.asked_to_stop),
+    Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=crowds.long_queue),
+    Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),
+    Entry(row="L3", fault="200 clients of a byte a second", scenario=crowds.slow_clients),
+    _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
+)

@@ -1,0 +1,560 @@
+"""The rules by which Hypothesis drives a simulation, in one file, since they share one run and are short.
+
+Clients, operators, the queue and bad luck each do one thing a rule; ``bustle`` does many, as dice say, which
+takes a run deeper than single rules come.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from shared import messages, settling
+from shared.errors import (
+    IdempotencyKeyReusedError,
+    JobNotSettledError,
+    OutOfMemoryError,
+    TransientError,
+)
+from shared.jobs import Job
+from shared.memory_queue import Delivery, MemoryQueue, Published
+from shared.messages import Envelope, wrap
+from shared.pace import CLOUD, ONE_MACHINE, OPEN_AT_MOST
+from shared.records import Terminal
+from shared.subscriptions import ACKNOWLEDGING, Subscription
+from tests.call_sites import sites_in
+from tests.promises import COUNTED_ENDS, MOST_COUNTED, Promises, require
+from tests.simulation import Proc, Simulation, Task
+from tests.world import photo_bytes
+from worker.beats import Pulse
+from worker.handler import Outcome
+from worker.report import withdraw
+
+T = TypeVar("T")
+
+JOBS = [f"job_{number:016}" for number in range(10)]
+PICK = st.integers(0, 255)
+TURNS = st.integers(10, 80)
+#: What a call of a port may meet before it is made, and after it.
+FAULTS = {"before": ("away", "again", "damaged"), "after": ("lost",)}
+#: No request of a client lasts longer than this: its process, or what is in front of it, ends it.
+REQUESTS_LAST = timedelta(minutes=50)
+TOLD_AGAIN_WITHIN = timedelta(hours=8)
+SPANS_S = (1, 6, 16, 31, 61, 130, 600, 3700, 6 * 3600, 26 * 3600)
+
+WORKER = Subscription(
+    name="worker",
+    topic=messages.JOBS,
+    endpoint="http://worker/push",
+    max_in_flight=64,
+    max_attempts=6,
+    dead_letter_topic=messages.DEAD_JOBS,
+)
+DEAD = Subscription(name="dead", topic=messages.DEAD_JOBS, endpoint="http://api/dead", max_in_flight=64)
+
+#: Every place that calls a port in what this machine runs.
+SITES = sorted(
+    sites_in(
+        *(f"shared/{name}.py" for name in ("ledger", "reading", "records", "settling", "sweep")),
+        *(f"worker/{name}.py" for name in ("attempt", "beats", "handler", "report")),
+    )
+)
+
+#: Over all runs of this process, for chaos to tell.
+TALLY: Counter[str] = Counter()
+KILLED_AT: Counter[tuple[str, str]] = Counter()
+
+
+def envelope_of(message: Published) -> bytes:
+    envelope = Envelope(message_id=message.message_id, data=message.data)
+    return json.dumps(wrap(envelope, published_at="2026-01-01T00:00:00Z")).encode()
+
+
+class Machine(RuleBasedStateMachine):
+    """One run: a few jobs, any number of processes, and whatever the rules do to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tmp = Path(tempfile.mkdtemp(prefix="cutout-simulation-"))
+        self.is_broken = False
+
+    @initialize(seed=st.integers(0, 2**32), is_cloud=st.booleans())
+    def begin(self, seed: int, is_cloud: bool) -> None:
+        self.sim = Simulation(self.tmp, seed, pace=CLOUD if is_cloud else ONE_MACHINE)
+        self.sim.photo = photo_bytes(32)
+        self.sim.queue = MemoryQueue(self.sim.clock, (WORKER, DEAD), jitter=self.sim.dice.random)
+        self.promises = Promises(self.sim.ledger(), self.sim.inferences)
+        self.state: object = None
+        self.buried: set[str] = set()
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "sim") and not self.is_broken:
+                self._let_everybody_finish()
+                TALLY["steps"] += self.sim.steps
+                TALLY["runs"] += 1
+                KILLED_AT.update(self.sim.killed_at)
+        finally:
+            shutil.rmtree(self.tmp, ignore_errors=True)
+
+    # --- clients and operators ------------------------------------------------------------------
+
+    @rule(job=PICK, digest=st.sampled_from(["one", "one", "one", "another"]), where=PICK)
+    def submit(self, job: int, digest: str, where: int) -> None:
+        process, job_id = self._pick(self.sim.live("api"), where), self._pick(JOBS, job)
+        work = partial(self._accept, process, job_id, digest)
+        self._begin(process, "submit", work, on_end=partial(self._was_told, job_id, digest))
+
+    def _accept(self, process: Proc, job_id: str, digest: str) -> str:
+        try:
+            self.sim.accept(process, job_id=job_id, digest=digest)
+        except TransientError:
+            return "try again"
+        except IdempotencyKeyReusedError:
+            return "refused"
+        return "accepted"
+
+    def _was_told(self, job_id: str, digest: str, answer: str) -> None:
+        if answer != "try again":
+            is_same = self.promises.job(job_id).accepted.request_digest == digest
+            require(is_same == (answer == "accepted"), "I1", f"{job_id}: {answer} for {digest}")
+
+    @rule(job=PICK)
+    def cancel(self, job: int) -> None:
+        self._on_known_job(job, self._cancel)
+
+    def _cancel(self, process: Proc, job: Job) -> None:
+        ledger = self.sim.ledger(process)
+        if job.terminal is None:
+            ended = Terminal(status="cancelled", at=ledger.clock(), settled_by="client")
+            settling.settle(ledger, job.id, job.worked.number, ended)
+
+    @rule(job=PICK)
+    def erase(self, job: int) -> None:
+        self._on_known_job(
+            job, lambda p, j: settling.erase(self.sim.ledger(p), j.id, kind="erasure", by="client")
+        )
+
+    @rule(job=PICK)
+    def replay(self, job: int) -> None:
+        self._on_known_job(job, self._replay)
+
+    def _replay(self, process: Proc, job: Job) -> None:
+        ledger = self.sim.ledger(process)
+        if job.terminal and job.terminal.status == "failed" and job.worked.announced and not job.is_closed:
+            ledger.open(job.id, job.epoch + 1, {"kind": "replay", "by": "operator"})
+            ledger.publish(job.id, job.epoch + 1, 0, by="operator")
+
+    def _on_known_job(self, number: int, act: Callable[[Proc, Job], None]) -> None:
+        job = self.promises.ledger.job(self._pick(JOBS, number))
+        process = self._pick(self.sim.live("api"), number)
+
+        def work() -> None:
+            with contextlib.suppress(TransientError, JobNotSettledError):
+                act(process, job)
+
+        if job:
+            self._begin(process, act.__name__, work)
+
+    # --- the queue ------------------------------------------------------------------------------
+
+    @rule(which=PICK, where=PICK)
+    def deliver(self, which: int, where: int) -> None:
+        """Push what is due, in any order; what is refused comes back later or goes to the dead letters."""
+        now = self.sim.clock()
+        due = [d for d in self.sim.queue.deliveries if not d.is_in_flight and d.due <= now]
+        if due:
+            self._push(self._pick(due, which), where)
+
+    def _push(self, delivery: Delivery, where: int) -> Task:
+        delivery.is_in_flight = True
+        body = envelope_of(delivery.message)
+        job = self._job_of(delivery.message)
+        end = {"on_end": partial(self._answered, delivery), "on_death": partial(self._answered, delivery, 0)}
+        if delivery.subscription is DEAD:
+            self.buried.add(job[0])
+            process = self._pick(self.sim.live("front"), where)
+            return self._ran(self.sim.post(process, "/internal/dead-letters", body, **end))
+        process = self._pick(self.sim.live("worker"), where)
+        return self._ran(self.sim.handle(process, body, job, **end))
+
+    def _answered(self, delivery: Delivery, answer: Outcome | int) -> None:
+        if delivery not in self.sim.queue.deliveries:
+            return  # the queue has lost everything meanwhile
+        if answer is Outcome.ACK or answer in ACKNOWLEDGING:
+            if delivery.subscription is WORKER:
+                self._require_settled(*self._job_of(delivery.message))
+            self.sim.queue.ack(delivery)
+        else:
+            self.sim.queue.refuse(delivery)
+
+    def _require_settled(self, job_id: str, epoch: int) -> None:
+        trace = self.promises.ledger.history(job_id).epoch(epoch)
+        require(
+            trace is None or trace.terminal, "I1", f"{job_id} e{epoch} was acknowledged and has not settled"
+        )
+
+    @precondition(lambda self: self.sim.queue.published)
+    @rule(which=PICK, where=PICK, times=st.integers(1, 3))
+    def deliver_again(self, which: int, where: int, times: int) -> None:
+        """Push copies of a message of any age, whose answers nobody looks at."""
+        message = self._pick([m for m in self.sim.queue.published if m.topic == messages.JOBS], which)
+        for turn in range(times):
+            process = self._pick(self.sim.live("worker"), where + turn)
+            self._ran(self.sim.handle(process, envelope_of(message), self._job_of(message)))
+
+    @rule()
+    def lose_the_queue(self) -> None:
+        self.sim.queue.deliveries.clear()
+
+    # --- time, and the sweep --------------------------------------------------------------------
+
+    def _bustle(self, turns: int, trouble: float) -> None:
+        """Let a while pass in which everything happens that may, as the simulation's dice say."""
+        dice = self.sim.dice
+        acts = [*_WORK, *_TROUBLE]
+        weights = [*_WORK.values(), *(trouble * weight for weight in _TROUBLE.values())]
+        for act in dice.choices(acts, weights, k=turns):
+            act(self, dice)
+
+    # A rule's weight is how often it stands here: without these most runs would come to nothing.
+    calm = rule(turns=TURNS, trouble=st.just(0))(_bustle)
+    busy = rule(turns=TURNS, trouble=st.just(1))(_bustle)
+    brisk = rule(turns=TURNS, trouble=st.just(1))(_bustle)
+    lively = rule(turns=TURNS, trouble=st.just(2))(_bustle)
+    wild = rule(turns=TURNS, trouble=st.just(4))(_bustle)
+    rough = rule(turns=TURNS, trouble=st.just(4))(_bustle)
+
+    @rule(steps=st.integers(1, 200), faults=st.sampled_from([0, 0, 0, 0.05, 0.3]))
+    def go_on(self, steps: int, faults: float) -> None:
+        """Let tasks go on for a while, in an order that the simulation's dice say."""
+        for _ in range(steps):
+            if not (tasks := self.sim.runnable()):
+                return
+            self.go_on_with(self.sim.dice.choice(tasks), faults)
+
+    def go_on_with(self, task: Task, faults: float, fault: str | None = None) -> None:
+        is_unlucky = task.stop.is_a_call and self.sim.dice.random() < faults
+        possible = FAULTS[task.stop.moment] if task.stop.is_a_call else ()
+        chosen = self.sim.dice.choice([f for f in possible if f == fault] or possible) if is_unlucky else None
+        self._step(task, chosen)
+
+    @rule(
+        site=st.sampled_from(SITES),
+        moment=st.sampled_from(["before", "after"]),
+        faults=st.sampled_from([0, 0.1]),
+    )
+    def go_on_and_kill(self, site: str, moment: str, faults: float) -> None:
+        """Let tasks go on until one has come to a call of a port, and kill its process there."""
+        for lead in (lead for part, lead in _LEADS if part in site):
+            lead(self, self.sim.dice)
+        fault = next((fault for part, fault in _LED_TO_BY.items() if part in site), None)
+        faults = max(faults, 0.3) if fault else faults
+        for _ in range(300):
+            if not (tasks := self.sim.runnable()):
+                return
+            task = self.sim.dice.choice(tasks)
+            if site in task.stop.sites and task.stop.moment == moment:
+                self._kill(task.process)
+                return
+            self.go_on_with(task, faults, fault)
+
+    @rule()
+    def finish(self) -> None:
+        """Let everything that has begun come to its end undisturbed."""
+        while tasks := self.sim.runnable():
+            self._step(self.sim.dice.choice(tasks))
+
+    @rule(span_s=st.sampled_from(SPANS_S))
+    def turn_the_clock(self, span_s: int) -> None:
+        """Let time pass in which nobody does anything, not even beat."""
+        self.sim.clock.turn(seconds=span_s)
+        limit = self.sim.clock.monotonic() - REQUESTS_LAST.total_seconds()
+        for process in [
+            p for p in self.sim.procs if p.kind == "api" and any(t.began < limit for t in p.tasks)
+        ]:
+            self._kill(process)
+
+    @rule(beats=st.integers(1, 40))
+    def let_time_pass(self, beats: int) -> None:
+        """Let time pass in which whoever lives beats."""
+        for _ in range(beats):
+            self.sim.clock.turn(seconds=self.sim.pace.beat.total_seconds())
+            for process in [p for p in self.sim.procs if not p.is_frozen]:
+                self._beat_all(process)
+
+    def _beat_all(self, process: Proc) -> None:
+        for pulse in [p for p in process.pulses if not p.is_concluded]:
+            task = self._ran(self.sim.beat(process, pulse))
+            while not task.is_over:
+                self._step(task)
+
+    @rule(where=PICK, hours=st.sampled_from([-1, 1, 24]))
+    def set_a_clock_wrong(self, where: int, hours: int) -> None:
+        if self.sim.procs:
+            self._pick(self.sim.procs, where).skew = timedelta(hours=hours)
+
+    @rule(where=PICK)
+    def sweep(self, where: int) -> None:
+        self._guarded(lambda: self._ran(self.sim.sweep(self._pick(self.sim.live("api"), where))))
+
+    @rule(which=PICK)
+    def beat(self, which: int) -> None:
+        if beating := self.beating():
+            self.beat_once(*self._pick(beating, which))
+
+    def beating(self) -> list[tuple[Proc, Pulse]]:
+        """The pulses that may beat now; each has one thread."""
+        idle = [p for p in self.sim.procs if not p.is_frozen and all(t.what != "beat" for t in p.tasks)]
+        return [(p, pulse) for p in idle for pulse in p.pulses if not pulse.is_concluded]
+
+    def beat_once(self, process: Proc, pulse: Pulse) -> Task:
+        return self._ran(self.sim.beat(process, pulse))
+
+    @rule(where=PICK)
+    def warm_up(self, where: int) -> None:
+        data = messages.encode(messages.WarmupMessage(window="w"))
+        body = json.dumps(wrap(Envelope(message_id="w", data=data), published_at="")).encode()
+        self._ran(self.sim.handle(self._pick(self.sim.live("worker"), where), body, None))
+
+    # --- bad luck -------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.sim.runnable())
+    @rule(which=PICK)
+    def kill(self, which: int) -> None:
+        self._kill(self._pick(self.sim.runnable(), which).process)
+
+    @precondition(lambda self: self.sim.runnable())
+    @rule(which=PICK, what=PICK)
+    def let_a_call_fail(self, which: int, what: int) -> None:
+        task = self._pick(self.sim.runnable(), which)
+        if task.stop.is_a_call:
+            self._step(task, self._pick(FAULTS[task.stop.moment], what))
+
+    @precondition(lambda self: any(t.stop.port == "model" for t in self.sim.runnable()))
+    @rule(error=st.sampled_from([ValueError("bug"), MemoryError(), OutOfMemoryError("cuda")]))
+    def let_an_inference_fail(self, error: Exception) -> None:
+        self._step(next(t for t in self.sim.runnable() if t.stop.port == "model"), error)
+
+    @precondition(lambda self: self.sim.procs)
+    @rule(where=PICK)
+    def freeze_or_thaw(self, where: int) -> None:
+        process = self._pick(self.sim.procs, where)
+        process.is_frozen = not process.is_frozen
+
+    @rule(where=PICK)
+    def stop_a_worker(self, where: int) -> None:
+        process = self._pick(self.sim.live("worker"), where)
+        process.is_stopping = True
+        services = self.sim.services(process)
+        self._begin(process, "withdraw", lambda: withdraw(services))
+
+    # --- and afterwards -------------------------------------------------------------------------
+
+    def _let_everybody_finish(self) -> None:
+        """End what is bad, turn the clock, and hold every promise against what became of it."""
+        self.ended = self.sim.clock()
+        for process in list(self.sim.procs):
+            process.is_frozen = False
+            if self.sim.dice.random() < 0.3:
+                self._kill(process)
+        self._finish_tasks()
+        if self.sim.dice.random() < 0.5:
+            self.sim.queue.deliveries.clear()
+        spans_s = [61] * 8 + [601] * (int(OPEN_AT_MOST.total_seconds()) // 600 + 20)
+        for span_s in spans_s:
+            if not self._unfinished():
+                break
+            self.sim.clock.turn(seconds=span_s)
+            self.sweep(0)
+            self._finish_tasks()
+            for delivery in self.sim.queue.due():
+                self._push(delivery, 0)
+                self._finish_tasks()
+        for job_id in self._accepted():
+            self.promises.check_settled(job_id)
+            self._require_a_reason(self.promises.job(job_id))
+
+    def _finish_tasks(self) -> None:
+        while tasks := self.sim.runnable():
+            self._step(tasks[0])
+        for process in self.sim.procs:
+            self._beat_all(process)
+
+    def _accepted(self) -> list[str]:
+        return [job_id for job_id in JOBS if self.promises.ledger.promise(job_id)]
+
+    def _unfinished(self) -> list[str]:
+        return [n for n in self.sim.names("open/") if n[5:].partition(".")[0] in self._accepted()]
+
+    def _require_a_reason(self, job: Job) -> None:
+        """A job fails only for what has really happened to it: here no photo is ever at fault."""
+        if job.terminal.status != "failed":
+            return
+        slug = job.terminal.error["slug"]
+        # Publications grow rare: a message lost so late may not come again before the day is over.
+        is_old = self.ended - job.history.began(job.worked) >= TOLD_AGAIN_WITHIN
+        reasons = {"dead-lettered": job.id in self.buried or is_old}
+        ends = [self.promises.end_of_claim(job, claim) for claim in job.worked.claims.values()]
+        is_used_up = sum(end in COUNTED_ENDS for end in ends) >= MOST_COUNTED
+        reasons |= dict.fromkeys(("poison", "internal-error", "out-of-memory", "timeout"), is_used_up)
+        require(reasons.get(slug), "I1", f"{job.id} failed as {slug} without a reason")
+
+    # --- one step -------------------------------------------------------------------------------
+
+    def _pick(self, found: list[T], number: int) -> T:
+        return found[number % len(found)]
+
+    def _job_of(self, message: Published) -> tuple[str, int]:
+        decoded = messages.decode(message.data)
+        assert isinstance(decoded, messages.JobMessage)
+        return decoded.job_id, decoded.epoch
+
+    def _begin(self, process: Proc, what: str, work: Callable[[], Any], **given: Any) -> None:
+        self._guarded(lambda: self.sim.begin(process, what, work, **given))
+
+    def _ran(self, task: Task) -> Task:
+        self._look()
+        return task
+
+    def _step(self, task: Task, instruction: object = None) -> None:
+        self._guarded(lambda: self.sim.step(task, instruction))
+
+    def _kill(self, process: Proc) -> None:
+        self._guarded(lambda: self.sim.kill(process))
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BaseException:
+            self.is_broken = True
+            raise
+        self._look()
+
+    def _look(self) -> None:
+        """Look at the records again if one has changed."""
+        versions = self.sim.store._versions
+        state = (len(versions), max((v.generation for v in versions.values()), default=0))
+        if state != self.state:
+            self.state = state
+            try:
+                self.promises.check()
+            except BaseException:
+                self.is_broken = True
+                raise
+
+
+def _infer_badly(machine: Machine, dice: Random) -> None:
+    if any(t.stop.port == "model" for t in machine.sim.runnable()):
+        machine.let_an_inference_fail(
+            dice.choice([ValueError("bug"), MemoryError(), OutOfMemoryError("cuda")])
+        )
+
+
+def _kill_anyone(machine: Machine, dice: Random) -> None:
+    if tasks := machine.sim.runnable():
+        machine.kill(dice.randrange(len(tasks)))
+
+
+def _freeze_anyone(machine: Machine, dice: Random) -> None:
+    if machine.sim.procs:
+        machine.freeze_or_thaw(dice.randrange(256))
+
+
+def _deliver_again(machine: Machine, dice: Random) -> None:
+    if machine.sim.queue.published:
+        machine.deliver_again(dice.randrange(256), dice.randrange(256), dice.randint(1, 3))
+
+
+def _beat_badly(machine: Machine, dice: Random) -> None:
+    """Let an attempt beat some times, of which answers are lost, and stop in the middle of the last."""
+    machine.deliver(dice.randrange(256), dice.randrange(256))
+    machine.go_on(dice.randint(5, 20), 0)
+    beating = machine.beating()
+    if not beating:
+        return
+    process, pulse = dice.choice(beating)
+    for _ in range(dice.randint(1, 3)):
+        task = machine.beat_once(process, pulse)
+        for _ in range(dice.randint(1, 6)):
+            if not task.is_over:
+                machine.go_on_with(task, 0.5)
+        if not task.is_over:
+            return
+
+
+def _leave_an_old_report(machine: Machine, _dice: Random) -> None:
+    machine.warm_up(0)
+    machine.finish()
+    machine.turn_the_clock(SPANS_S[-1])
+
+
+Act = Callable[[Machine, Random], object]
+
+
+def _cancel_late(machine: Machine, dice: Random) -> None:
+    machine.deliver(dice.randrange(256), dice.randrange(256))
+    machine.go_on(25, 0)
+    machine.cancel(dice.randrange(256))
+
+
+#: What a call has to meet so that a place may be come to.
+_LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "photo store.stat": "again"}
+#: What has to begin so that a place may be come to.
+_LEADS: tuple[tuple[str, Act], ...] = (
+    ("sweep.py", lambda m, _: m.sweep(0)),
+    ("Ledger.beat", _beat_badly),
+    ("Ledger.is_", _beat_badly),
+    ("_delete_losers store.delete", _cancel_late),
+    ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
+    ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
+    ("Ledger.open", lambda m, d: m.replay(d.randrange(256))),
+    ("report store.delete", _leave_an_old_report),
+    ("report.py:report", lambda m, d: m.warm_up(d.randrange(256))),
+    ("report.py:withdraw", lambda m, d: m.stop_a_worker(d.randrange(256))),
+    ("attempt.py", lambda m, d: m.deliver(d.randrange(256), d.randrange(256))),
+    ("Ledger.accept", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+    ("photo store", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+    ("_made_young", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+)
+
+#: What goes on anyway, and what goes wrong, with how often.
+_WORK: dict[Act, float] = {
+    lambda m, d: m.go_on(d.randint(1, 30), 0): 30,
+    lambda m, _: m.finish(): 2,
+    lambda m, d: m.deliver(d.randrange(256), d.randrange(256)): 14,
+    lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256)): 8,
+    lambda m, _: m.sweep(0): 4,
+    lambda m, d: m.beat(d.randrange(256)): 4,
+    lambda m, d: m.let_time_pass(d.randint(1, 8)): 6,
+    lambda m, _: m.warm_up(0): 0.5,
+    lambda m, d: m.replay(d.randrange(256)): 3,
+}
+_TROUBLE: dict[Act, float] = {
+    lambda m, d: m.go_on(d.randint(1, 30), 0.1): 10,
+    lambda m, d: m.go_on_and_kill(
+        d.choice(SITES), d.choice(["before", "after"]), d.choice([0, 0.05, 0.3])
+    ): 3,
+    _kill_anyone: 1,
+    _freeze_anyone: 1,
+    _beat_badly: 2,
+    _deliver_again: 2,
+    _infer_badly: 2,
+    lambda m, d: m.turn_the_clock(d.choice(SPANS_S)): 4,
+    lambda m, d: m.set_a_clock_wrong(d.randrange(256), d.choice([-1, 1, 24])): 0.3,
+    lambda m, d: m.stop_a_worker(d.randrange(256)): 0.4,
+    lambda m, d: m.cancel(d.randrange(256)): 0.3,
+    lambda m, d: m.erase(d.randrange(256)): 0.5,
+    lambda m, d: m.submit(d.randrange(256), "another", d.randrange(256)): 0.3,
+    lambda m, _: m.lose_the_queue(): 0.1,
+}

@@ -1,0 +1,170 @@
+"""What must be true of the records at every moment, whatever was killed, frozen, lost or delivered twice.
+
+The numbers are those of the invariants in the fault matrix: I1 one terminal state, I2 which never changes,
+I3 whose bytes are there, I4 no more inferences than claims, I6 nothing unaccepted is worked on.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared import records
+from shared.errors import PHOTO_FAULTS
+from shared.history import ClaimTrace, EpochTrace
+from shared.jobs import Job
+from shared.ledger import Ledger
+from shared.ports import ObjectStore
+
+#: Ends of attempts that use a job up; its own list, so that the product's cannot be wrong unseen.
+COUNTED_ENDS = {"silent", "bug", "timeout", "out-of-memory"}
+MOST_COUNTED = 3
+_JOB = re.compile(r"job_[0-9A-Za-z]+")
+_RANKS = {"queued": 0, "processing": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
+
+
+class BrokenPromiseError(AssertionError):
+    """A promise is broken; the text says which and of which job."""
+
+
+def require(kept: object, invariant: str, what: str) -> None:
+    if not kept:
+        raise BrokenPromiseError(f"{invariant}: {what}")
+
+
+@dataclass
+class Promises:
+    """Looks at every record again and again, and remembers what must not change."""
+
+    ledger: Ledger  #: over ports that nothing happens to
+    inferences: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    _terminals: dict[str, int] = field(default_factory=dict)  #: generations by name
+    _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  #: (epoch, rank) by job
+    _whole: dict[str, int] = field(default_factory=dict)  #: generations of pictures that were read
+    _found: dict[str, int] = field(default_factory=dict)  #: generations of everything, as seen last
+    _signs: dict[str, tuple[datetime, timedelta]] = field(default_factory=dict)  #: last one and longest gap
+
+    @property
+    def store(self) -> ObjectStore:
+        return self.ledger.store
+
+    def check(self) -> None:
+        """Hold every job about which something has changed against what was promised."""
+        found = {stat.name: stat.generation for stat in self.store.list("").objects}
+        changed = {name for name, _ in found.items() ^ self._found.items()}
+        self._found = found
+        self._require_terminals(found)
+        for job_id in {match[0] for name in changed if (match := _JOB.search(name))}:
+            records_of_it = [name for name in found if name.startswith(records.job_prefix(job_id))]
+            if records_of_it:
+                require(records.accepted_name(job_id) in found, "I6", f"{job_id}: records without a promise")
+                self._check_job(self.job(job_id), found)
+
+    def check_job(self, job_id: str) -> None:
+        """Hold one job against what was promised, without a look at all the others."""
+        prefixes = (records.job_prefix(job_id), f"results/{job_id}/", f"open/{job_id}.")
+        # The marker is looked at last, and may be gone since: what it stands for is read after it.
+        found = {
+            s.name: s.generation for prefix in reversed(prefixes) for s in self.store.list(prefix).objects
+        }
+        self._require_terminals(found, prefixes[0])
+        if records.accepted_name(job_id) in found:
+            self._check_job(self.job(job_id), found)
+
+    def job(self, job_id: str) -> Job:
+        job = self.ledger.job(job_id)
+        require(job, "I1", f"{job_id} was accepted and is not there")
+        return job
+
+    def _require_terminals(self, found: Mapping[str, int], prefix: str = "jobs/") -> None:
+        for name, generation in [t for t in self._terminals.items() if t[0].startswith(prefix)]:
+            require(found.get(name) == generation, "I2", f"{name} has changed or is gone")
+        self._terminals |= {name: g for name, g in found.items() if name.endswith("/terminal.json")}
+
+    def _check_job(self, job: Job, found: Mapping[str, int]) -> None:
+        now = (job.worked.number, _RANKS[job.status])
+        require(
+            now >= self._seen.get(job.id, now),
+            "I2",
+            f"{job.id} went back from {self._seen.get(job.id)} to {now}",
+        )
+        self._seen[job.id] = now
+        for number in job.history.epochs:
+            if (epoch := job.history.epoch(number)) and not (job.is_closed and number == job.epoch):
+                self._check_epoch(job, epoch, found)
+        if job.status == "succeeded" and not job.is_closed:
+            self._require_pictures(job, found)
+
+    def _check_epoch(self, job: Job, epoch: EpochTrace, found: Mapping[str, int]) -> None:
+        is_owed = not (epoch.terminal and epoch.announced)
+        marker = records.marker_name(job.id, epoch.number)
+        require(marker in found or not is_owed, "I1", f"{job.id} e{epoch.number} is owed and has no marker")
+        done = self.inferences.get((job.id, epoch.number), 0)
+        require(done <= len(epoch.claims), "I4", f"{job.id}: {done} inferences, {len(epoch.claims)} claims")
+        self._require_one_at_a_time(job.id, epoch, job.history.now)
+        ended = [c for c in epoch.claims.values() if c.number < epoch.attempts]
+        counted = sum(self._end(job.id, epoch.number, c) in COUNTED_ENDS for c in ended)
+        require(counted < MOST_COUNTED, "I4", f"{job.id}: claim {epoch.attempts} after {counted} that count")
+
+    def _require_one_at_a_time(self, job_id: str, epoch: EpochTrace, now: datetime) -> None:
+        """A claim may follow another that was released, or that has once been silent for too long."""
+        for claim in epoch.claims.values():
+            key = f"{job_id} e{epoch.number}/{claim.number}"
+            signs = sorted(sign.updated for sign in (claim.claimed, claim.beat) if sign)
+            before, longest = self._signs.get(key, (signs[0], timedelta(0)))
+            last = max(before, signs[-1])
+            self._signs[key] = last, max(longest, last - before)
+            if claim.number < epoch.attempts and claim.released is None:
+                silent = max(self._signs[key][1], now - last)
+                require(
+                    silent >= self.ledger.pace.dead_after, "I4", f"{key} was followed {silent} after a sign"
+                )
+
+    def end_of_claim(self, job: Job, claim: ClaimTrace) -> str:
+        """Why an attempt had given up by the time its job settled, or that it was silent."""
+        settled = job.worked.terminal
+        if settled and claim.released and claim.released.updated > settled.updated:
+            return "silent"
+        return self._end(job.id, job.worked.number, claim)
+
+    def _end(self, job_id: str, epoch: int, claim: ClaimTrace) -> str:
+        if claim.released is None:
+            return "silent"
+        name = records.epoch_name(job_id, epoch, f"claims/{claim.number}.released.json")
+        return str(record(self.store, name)["reason"])
+
+    def _require_pictures(self, job: Job, found: Mapping[str, int]) -> None:
+        outcome = job.terminal.outcome
+        for picture in (outcome["matte"], outcome["preview"], *outcome["results"].values()):
+            name = picture["object"]
+            require(name in found, "I3", f"{name} was promised and is not there")
+            if self._whole.get(name) != found[name]:
+                require(_is_whole(self.store.read(name).data, picture), "I3", f"{name} has other bytes")
+                self._whole[name] = found[name]
+
+    # --- in the end -----------------------------------------------------------------------------
+
+    def check_settled(self, job_id: str) -> None:
+        """Hold a job against what must be true once everybody has had time to finish."""
+        job = self.job(job_id)
+        require(job.terminal, "I1", f"{job_id} has not settled")
+        require(job.worked.announced, "I1", f"{job_id} was not announced")
+        left = [s.name for s in self.store.list(f"open/{job_id}.").objects]
+        require(not left, "I1", f"{job_id} is settled and still owes: {left}")
+        error = job.terminal.error
+        if job.terminal.status == "failed" and error["slug"] not in PHOTO_FAULTS:
+            dead = records.dead_name(job.terminal.at, job_id, job.worked.number)
+            require(self.store.list(dead).objects, "I1", f"{job_id} failed and no operator is told")
+
+
+def _is_whole(data: bytes, picture: Mapping[str, Any]) -> bool:
+    return (len(data), hashlib.sha256(data).hexdigest()) == (picture["bytes"], picture["sha256"])
+
+
+def record(store: ObjectStore, name: str) -> dict[str, Any]:
+    """Read a record as it lies there."""
+    document: dict[str, Any] = json.loads(store.read(name).data)
+    return document

@@ -1,0 +1,24 @@
+"""A real worker or API that is killed at any call of a port has lost nothing; make chaos does more."""
+
+import pytest
+
+from tests.chaos.kills import api_killed, worker_killed
+from tests.chaos.rows import Effort
+
+pytestmark = pytest.mark.system
+
+TWICE = Effort(seed=1, repeats=2, plants=4, jobs=0, steps=0)
+
+
+def test_a_worker_killed_around_any_call_is_made_good(tmp_path) -> None:
+    """Faults W1 to W8: SIGKILL of a real process."""
+    finding = worker_killed(tmp_path, TWICE)
+    assert finding.violations == []
+    assert finding.runs >= 2 * 21
+
+
+def test_an_api_killed_around_any_call_keeps_its_promises(tmp_path) -> None:
+    """Faults A1 to A5: SIGKILL of a real process."""
+    finding = api_killed(tmp_path, TWICE)
+    assert finding.violations == []
+    assert finding.runs >= 2 * 11
