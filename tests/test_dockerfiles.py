@@ -111,7 +111,7 @@ def test_torch_comes_from_the_index_of_cuda_12_and_from_no_other() -> None:
 
 def test_a_build_is_sent_nothing_but_what_is_copied() -> None:
     sent = context_files(ROOT)
-    tops = {name.split("/")[0] for name in sent if not name.endswith(".pth")}
+    tops = {name.split("/")[0] for name in sent if not name.endswith((".pth", ".safetensors"))}
     # Docker itself needs .dockerignore, whatever it says.
     assert tops == {"api", "shared", "worker", "constraints.txt", "pyproject.toml", ".dockerignore"}
     assert [name for name in sent if "__pycache__" in name] == []

@@ -18,6 +18,7 @@ from bench.dockerfiles import read
 from bench.dry_build import Builder, BuildError, Image, context_files
 from bench.sandbox import SandboxUnavailableError, require_sandbox
 from shared import messages
+from shared.checkpoints import CHECKPOINTS
 from shared.push import Pusher
 from shared.sqlite_queue import SqliteQueue
 from shared.subscriptions import Subscription
@@ -256,19 +257,36 @@ def test_the_digests_are_those_that_the_weights_were_published_with() -> None:
 
 
 def test_the_checkpoint_is_where_the_worker_looks_for_it(worker: Container) -> None:
-    done = worker.run("sh", "-c", "cat $CUTOUT_CHECKPOINT")
+    done = worker.run("sh", "-c", f"cat $CUTOUT_CHECKPOINT/{CHECKPOINTS['inspyrenet-base'].file}")
     assert done.stdout == WEIGHTS.decode()
 
 
+@pytest.mark.parametrize("engine", CHECKPOINTS)
+def test_a_checkpoint_may_be_what_convert_wrote(context: Path, tmp_path, engine: str) -> None:
+    """It has the verdict in it without which a worker runs float32."""
+    written = CHECKPOINTS[engine].converted
+    image = image_with(context, tmp_path, f"models/{written}", b"converted and vouched for")
+    found = CHECKPOINTS[engine].find(image.root / "checkpoint")
+    assert found == image.root / "checkpoint" / written
+    assert found.read_bytes() == b"converted and vouched for"
+
+
 def test_a_checkpoint_may_be_a_file_beside_the_dockerfile(context: Path, tmp_path) -> None:
+    image = image_with(context, tmp_path, "ckpt_fast.pth", b"own")
+    found = CHECKPOINTS["inspyrenet-fast"].find(image.root / "checkpoint")
+    assert found is not None
+    assert found.read_bytes() == b"own"
+
+
+def image_with(context: Path, tmp_path: Path, name: str, weights: bytes) -> Image:
+    """Return the stage that has the checkpoint, built with a file of the context."""
     shutil.copytree(context, tmp_path / "context")
-    (tmp_path / "context" / "own.pth").write_bytes(b"own")
+    file = tmp_path / "context" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(weights)
     (tmp_path / "scratch").mkdir()
-    build = builder(
-        "worker", tmp_path / "context", tmp_path / "scratch", CHECKPOINT="own.pth", CHECKPOINT_MD5=md5(b"own")
-    )
-    image = build.build("checkpoint")
-    assert (image.root / "checkpoint" / "engine.pth").read_bytes() == b"own"
+    arguments = {"CHECKPOINT": name, "CHECKPOINT_MD5": md5(weights)}
+    return builder("worker", tmp_path / "context", tmp_path / "scratch", **arguments).build("checkpoint")
 
 
 def test_what_no_test_can_install_is_listed_for_the_first_real_build(context: Path, tmp_path) -> None:

@@ -7,7 +7,7 @@ References
 Kim et al., "Revisiting Image Pyramid Structure for High Resolution Salient Object Detection", ACCV 2022.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,14 @@ _MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 _GAUSSIAN_SIDE, _GAUSSIAN_SIGMA = 7, 1.0
+
+#: Of the widest maps so many pixels are calculated at once: in float32, 64 MB of features.
+_BAND_PX = 1 << 18
+#: Convolutions of 3 x 3 that follow each other in a context attention.
+_SPOILT_ROWS = 5
+_CHANNELS_AT_ONCE = 8
+
+_Band = tuple[Tensor, Tensor]  #: features (B, 64, rows, W) and Laplacian (B, 1, rows, W)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +122,22 @@ class Sica:
     out4: Layer
     threshold: Tensor
     laplacian_threshold: Tensor  #: unused where there is no Laplacian from above
+    band_px: int = _BAND_PX
 
-    def __call__(self, x: Tensor, saliency: Tensor, laplacian: Tensor | None) -> tuple[Tensor, Tensor]:
-        contexts = self._contexts(x, self._certainty(saliency, laplacian, x.shape[2:]))  # (B, 3 or 5, C)
-        likeness = self._likeness(x, contexts)
-        seen = self._seen(likeness, contexts)
+    def __call__(self, x: Tensor, size: torch.Size, above: tuple[Tensor, Tensor | None]) -> Iterator[_Band]:
+        """Enlarge features to a size and look at what lies above; return features and Laplacian, in bands."""
+        contexts = self._contexts(x, self._certainty(*above, size), size)  # (B, 3 or 5, C)
+        for rows in _bands(size, self.band_px):
+            yield self._band(x, size, contexts, rows)
+
+    def _band(self, x: Tensor, size: torch.Size, contexts: Tensor, rows: range) -> _Band:
+        """Return some rows; what zeros at a band's edges have spoilt is calculated besides and cut off."""
+        first, last = max(0, rows.start - _SPOILT_ROWS), min(size[0], rows.stop + _SPOILT_ROWS)
+        x = _enlarged_rows(x, size, first, last)
+        seen = self._seen(self._likeness(x, contexts), contexts)
         x = self.out3(self.out2_context(seen, plus=self.out2_x(x)))
-        return x, self.out4(x).float()
+        kept = slice(rows.start - first, rows.stop - first)
+        return x[:, :, kept], self.out4(x)[:, :, kept].float()
 
     def _certainty(self, saliency: Tensor, laplacian: Tensor | None, size: torch.Size) -> Tensor:
         """Return how much each pixel is of each context; (B, 3 or 5, H, W) float32."""
@@ -131,13 +148,19 @@ class Sica:
             parts += [above.clamp(0, 1), (-above).clamp(0, 1)]
         return torch.cat(parts, 1)
 
-    def _contexts(self, x: Tensor, certainty: Tensor) -> Tensor:
+    def _contexts(self, x: Tensor, certainty: Tensor, size: torch.Size) -> Tensor:
         """Add up features by certainty; (B, 3 or 5, C) float32.
 
         The published network reads the memory of (C, H, W) as if it were (H * W, C), and was trained so.
+        Every channel then gives as many rows of C, and a few channels at a time will do.
         """
-        features = x.float().contiguous().view(len(x), -1, x.shape[1])
-        return torch.bmm(certainty.flatten(2), features)
+        batch, channels = x.shape[:2]
+        certainties = certainty.flatten(2).chunk(channels // _CHANNELS_AT_ONCE, 2)
+        contexts = certainty.new_zeros(batch, certainty.shape[1], channels)
+        for part, some in zip(x.split(_CHANNELS_AT_ONCE, 1), certainties, strict=True):
+            planes = _enlarge(part.float().contiguous(), size)
+            contexts.baddbmm_(some, planes.view(batch, -1, channels))
+        return contexts
 
     def _likeness(self, x: Tensor, contexts: Tensor) -> Tensor:
         """Return how much each pixel attends to each context; (B, 3 or 5, H, W)."""
@@ -165,7 +188,29 @@ def _mapped(layers: tuple[Layer, Layer], contexts: Tensor, dtype: torch.dtype) -
 
 
 def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def _enlarged_rows(x: Tensor, size: torch.Size, first: int, last: int) -> Tensor:
+    """Return some rows of an enlargement, by a whole factor, without the rest of it."""
+    factor = size[0] // x.shape[2]
+    top, bottom = max(0, first // factor - 1), min(x.shape[2], -(-last // factor) + 1)
+    large = _enlarge(x[:, :, top:bottom], torch.Size([(bottom - top) * factor, size[1]]))
+    return large[:, :, first - top * factor : last - top * factor]
+
+
+def _bands(size: torch.Size, band_px: int) -> Iterator[range]:
+    """Return the rows of a map a few at a time, so that few of the widest maps are in memory at once."""
+    height = max(1, band_px // size[1])
+    for top in range(0, size[0], height):
+        yield range(top, min(top + height, size[0]))
+
+
+def _joined(bands: Iterator[_Band]) -> _Band:
+    features, laplacians = zip(*bands, strict=True)
+    if len(features) == 1:
+        return features[0], laplacians[0]
+    return torch.cat(features, 2), torch.cat(laplacians, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,15 +246,14 @@ class InSPyReNet:
         x3, x4, x5 = self.encoders[2](x3), self.encoders[3](x4), self.encoders[4](x5)
         f3, d3 = self.decoder([x3, x4, x5])
 
-        f3 = _enlarge(f3, x2.shape[2:])
-        f2, p2 = self.sica2(torch.cat([x2, f3], 1), d3, None)
+        quarter, half, whole = (torch.Size([self.side_px // by] * 2) for by in (4, 2, 1))
+        f2, p2 = _joined(self.sica2(torch.cat([x2, _enlarge(f3, quarter)], 1), quarter, (d3, None)))
         d2 = self._expanded(d3) + p2
 
-        half = torch.Size([self.side_px // 2] * 2)
-        f1, p1 = self.sica1(torch.cat([_enlarge(x1, half), _enlarge(f2, half)], 1), d2, p2)
+        f1, p1 = _joined(self.sica1(torch.cat([x1, f2], 1), half, (d2, p2)))
         d1 = self._expanded(d2) + p1
 
-        _, p0 = self.sica0(_enlarge(f1, torch.Size([self.side_px] * 2)), d1, p1)
+        p0 = torch.cat([laplacian for _, laplacian in self.sica0(f1, whole, (d1, p1))], 2)
         d0 = self._expanded(d1) + p0
         return d0[:, 0]
 
