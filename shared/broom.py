@@ -4,19 +4,27 @@ It never deletes a job's record. Jobs are looked at a part a minute, all of them
 turn is short and holds little; uploads whose hour is over are looked at every time.
 """
 
+import json
 import logging
 import string
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import product
 
 from shared import records, settling, uploads
-from shared.errors import GenerationMismatchError, JobNotSettledError, TransientError
+from shared.errors import (
+    GenerationMismatchError,
+    JobNotSettledError,
+    NameTakenError,
+    NoSuchObjectError,
+    TransientError,
+)
 from shared.history import History
 from shared.ledger import Ledger
 from shared.pace import ABANDONED_AFTER, COMMIT_WITHIN
@@ -32,6 +40,7 @@ _AT_ONCE = 16
 #: What a job's id may begin with, behind ``job_``: as many parts as fit into a day.
 PARTS = tuple("".join(pair) for pair in product(string.digits + string.ascii_lowercase, repeat=2))
 
+LEAST_RETENTION = "broom/retention.json"
 _PHOTOS, _RECORDS = "inputs/job_", "jobs/job_"
 
 _Visit = Callable[[], str]
@@ -42,7 +51,7 @@ class Broom:
     """One turn over the uploads and over one part of the jobs."""
 
     ledger: Ledger
-    retention: timedelta  #: of jobs accepted now; the promise of a younger one is not even read
+    retention: timedelta  #: of jobs accepted now
     monotonic: Callable[[], float] = time.monotonic
 
     def run(self) -> dict[str, int]:
@@ -77,12 +86,13 @@ class Broom:
 
     def _jobs(self, part: str) -> Iterator[tuple[str, _Visit]]:
         # Photos first: one that is an hour old by then has its promise in the later listing, or none ever.
+        least = self._least_retention()
         photos = _by_job(self.ledger.store.list(_PHOTOS + part).objects, "inputs/", ".")
         listing = self.ledger.store.list(_RECORDS + part)
         jobs = _by_job(listing.objects, "jobs/", "/")
         for job_id, stats in jobs.items():
             history = History.from_listing(job_id, Listing(objects=tuple(stats), now=listing.now))
-            if self._may_have_expired(history, stats):
+            if _may_have_expired(history, stats, least):
                 yield job_id, partial(self._expire, history)
         for job_id, stats in photos.items():
             is_promised = records.accepted_name(job_id) in {stat.name for stat in jobs.get(job_id, ())}
@@ -90,13 +100,27 @@ class Broom:
             if old and (len(stats) > 1 or not is_promised):
                 yield job_id, partial(self._delete_orphans, job_id, old)
 
-    def _may_have_expired(self, history: History, stats: Iterable[Stat]) -> bool:
-        if history.accepted is None or history.accepted.age < self.retention:
-            return False
-        newest = history.newest
-        is_ours = newest.terminal is not None and newest.announced is not None
-        closed = records.epoch_name(history.job_id, newest.number, "closed.json")
-        return is_ours or (newest.number > 0 and closed not in {stat.name for stat in stats})
+    def _least_retention(self) -> timedelta:
+        """Return the least that any job was promised: the promise of a younger one is not even read.
+
+        What was once less stays on record, so that those jobs expire in their time after it was raised.
+        """
+        store, mine_s = self.ledger.store, self.retention.total_seconds()
+        try:
+            blob = store.read(LEAST_RETENTION)
+            document = records.parse(LEAST_RETENTION, blob.data)
+        except NoSuchObjectError:
+            with suppress(NameTakenError):
+                records.write_once(store, LEAST_RETENTION, {"least_s": mine_s})
+            return self.retention
+        except records.UnreadableRecordError:
+            log.exception("broom.crashed", extra={"object": LEAST_RETENTION})
+            return self.retention
+        if document["least_s"] > mine_s:
+            data = json.dumps(document | {"least_s": mine_s}).encode()
+            with suppress(GenerationMismatchError):
+                store.replace(LEAST_RETENTION, data, generation=blob.stat.generation)
+        return timedelta(seconds=min(document["least_s"], mine_s))
 
     def _expire(self, history: History) -> str:
         job = self.ledger.told(history)
@@ -145,6 +169,15 @@ class Broom:
     def _is_promised(self, upload: Upload) -> bool:
         promise = self.ledger.promise(upload.job_id) if upload.job_id else None
         return promise is not None and promise.photo.name == upload.input
+
+
+def _may_have_expired(history: History, stats: Iterable[Stat], least: timedelta) -> bool:
+    if history.accepted is None or history.accepted.age < least:
+        return False
+    newest = history.newest
+    is_ours = newest.terminal is not None and newest.announced is not None
+    closed = records.epoch_name(history.job_id, newest.number, "closed.json")
+    return is_ours or (newest.number > 0 and closed not in {stat.name for stat in stats})
 
 
 def part_at(now: datetime) -> str:

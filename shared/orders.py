@@ -117,6 +117,10 @@ _Reader = Callable[[str, Any, Faults], Any]
 def _unknown(name: str, _value: Any, _faults: Faults) -> NoReturn:
     if name in {"webhook_url", "webhook_events"}:
         raise UnknownFieldError(f"{name} is not offered by this version; poll the job's URL instead")
+    if name == "upload_id":
+        raise UnknownFieldError(
+            "upload_id names a photo that was uploaded first; send JSON, without an image"
+        )
     raise UnknownFieldError(f"{name} is not a field of a job; there are: {', '.join(_READERS)}, recipe")
 
 

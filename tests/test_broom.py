@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import records, settling
-from shared.broom import PARTS, Broom, part_at
+from shared.broom import LEAST_RETENTION, PARTS, Broom, part_at
 from shared.errors import StoreUnavailableError
 from shared.memory_store import MemoryStore
 from shared.sweep import Sweep
@@ -34,6 +34,11 @@ def sweep(world: World, process: Process | None = None) -> dict[str, int]:
     """One turn of the broom over the part that the job is in."""
     ledger = world.ledger(process)
     return Broom(ledger=ledger, retention=RETENTION, monotonic=world.clock.monotonic).sweep(PART)
+
+
+def left(world: World) -> list[str]:
+    """Everything but what the broom remembers for itself."""
+    return [name for name in world.names() if name != LEAST_RETENTION]
 
 
 def kept(world: World) -> list[str]:
@@ -66,7 +71,8 @@ def test_what_has_expired_is_not_looked_at_again(world: World) -> None:
     sweep(world)
     before, calls = world.names(), []
     assert sweep(world, Process(calls.append)) == {}
-    assert [c.split(" ")[1] for c in calls if c.startswith("before")] == ["store.list"] * 3
+    made = [call.split(" ")[1] for call in calls if call.startswith("before")]
+    assert made == ["store.list", "store.read", "store.list", "store.list"], "no job's own record is read"
     assert world.names() == before
 
 
@@ -78,9 +84,9 @@ def test_what_is_not_settled_and_announced_never_expires(world: World, standing:
         world.deliver()
         world.store.delete(records.epoch_name(JOB, 0, "announced.json"))
     world.clock.turn(days=401)
-    before = world.names()
+    before = left(world)
     assert sweep(world) == {}
-    assert world.names() == before
+    assert left(world) == before
 
 
 def test_a_job_that_was_promised_a_longer_time_keeps_it(world: World) -> None:
@@ -89,6 +95,36 @@ def test_a_job_that_was_promised_a_longer_time_keeps_it(world: World) -> None:
     ledger = world.ledger()
     assert Broom(ledger=ledger, retention=timedelta(days=30)).sweep(PART) == {"kept": 1}
     world.assert_succeeded()
+
+
+def test_a_job_that_was_promised_a_shorter_time_expires_then_whatever_was_set_since(tmp_path: Path) -> None:
+    world = ApiWorld(tmp_path)
+    app = world.client.application
+    services = app.extensions["cutout"]
+
+    def retain(days: int) -> None:
+        settings = replace(services.settings, retention_days=days)
+        app.extensions["cutout"] = replace(services, settings=settings)
+
+    def broom_of(job_id: str) -> None:
+        while part_at(world.clock()) != job_id.removeprefix("job_")[:2]:
+            world.clock.turn(minutes=1)
+        assert world.client.post("/internal/broom").status_code == 200
+
+    world.client.post("/internal/broom")
+    retain(30)
+    job_id = world.done()
+    world.client.post("/internal/broom")
+    retain(400)
+    longer = world.done()
+    world.clock.turn(days=29)
+    broom_of(job_id)
+    assert world.names(f"results/{job_id}/") != []
+    world.clock.turn(days=1)
+    broom_of(job_id)
+    broom_of(longer)
+    assert world.names(f"results/{job_id}/") == world.names(f"inputs/{job_id}.") == []
+    assert world.names(f"results/{longer}/") != []
 
 
 def test_a_replay_that_is_faster_keeps_the_bytes(tmp_path: Path) -> None:
@@ -274,7 +310,7 @@ def test_an_upload_that_became_no_job_is_forgotten_after_its_hour(shop: Uploader
     assert shop.world.names("inputs/") == []
     assert slug(shop.submit(upload_id)) == (410, "upload-expired")
     assert shop.turn(minutes=66) == {"swept": 2}
-    assert shop.world.names() == []
+    assert left(shop.world) == []
     assert slug(shop.submit(upload_id)) == slug(shop.submit(empty)) == (404, "upload-not-found")
 
 
@@ -284,7 +320,7 @@ def test_a_photo_that_comes_after_the_hour_is_swept_too(shop: Uploader) -> None:
     shop.turn(minutes=66)
     shop.world.store.create(f"inputs/{upload_id}", b"late")
     shop.turn(minutes=66)
-    assert shop.world.names() == []
+    assert left(shop.world) == []
 
 
 def test_an_upload_that_became_a_job_keeps_its_photo(shop: Uploader) -> None:
@@ -367,6 +403,7 @@ def test_one_unreadable_job_does_not_keep_the_broom_from_others(tmp_path: Path) 
     for record in ("terminal", "announced"):
         world.store.create(f"jobs/job_01broken/e0/{record}.json", b"not json")
     world.store.create("uploads/not-an-upload", b"{}")
+    world.store.create(LEAST_RETENTION, b"not json")
     world.clock.turn(days=401)
     assert sweep(world) == {"expired": 1, "crashed": 1, "unknown": 1}
 

@@ -304,6 +304,12 @@ def test_what_is_no_upload_is_said_to_be_none(here: Shop, upload_id: object) -> 
     assert everything(here.world) == []
 
 
+def test_a_form_that_names_an_upload_is_told_how_to(here: Shop) -> None:
+    answer = here.world.submit(upload_id=here.uploaded())
+    assert slug(answer) == (422, "unknown-field")
+    assert "send JSON" in answer.json["detail"]
+
+
 def test_another_tenant_has_no_such_upload(here: Shop) -> None:
     ticket = here.begin(Authorization="Bearer alice")
     here.put(ticket)

@@ -235,6 +235,7 @@ def test_this_version_writes_what_its_file_says(tmp_path: Path) -> None:
     drive(world, driver(world).begin(a_plan(world, [first])))
     world.client.post("/v1/dead-letters/resolve", json={"jobs": [second], "reason": "refunded"})
     world.client.post("/v1/delivery/pause", json={"reason": "x"})
+    world.client.post("/internal/broom")
     world.submitted()
     report(world.services())
     written = members({name: json.loads(world.store.read(name).data) for name in recorded(world)})
