@@ -124,6 +124,11 @@ REFUSED = [
     ({"crop": "tight"}, InvalidValueError, "crop"),
     ({"margin": "0.6"}, InvalidValueError, "margin"),
     ({"margin": "nan"}, InvalidValueError, "margin"),
+    *(({"recipe": recipe}, InvalidValueError, "recipe") for recipe in ("[]", "0", "false", "[1]")),
+    *(
+        ({"max_side": text}, InvalidValueError, "max_side")
+        for text in ("1_00", "\u0661\u0660\u0660", "0x100")
+    ),
     ({"max_side": "63"}, InvalidValueError, "max_side"),
     ({"max_side": "100.5"}, InvalidValueError, "max_side"),
     ({"max_side": "inf"}, InvalidValueError, "max_side"),

@@ -200,6 +200,18 @@ def test_what_is_transparent_in_the_photo_stays_transparent() -> None:
     assert not shown[110:130, 230:250].any()
 
 
+@pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (0, 255, 0)])
+def test_a_cut_out_comes_back_in_its_own_colours_whatever_its_file_hides(hidden) -> None:
+    """Its soft rim is not mixed with what is hidden beside it, and so must not be unmixed."""
+    alpha = scene(rim_px=24).alpha
+    rgb = np.where(alpha[..., np.newaxis] > 0, np.uint8((120, 80, 40)), np.uint8(hidden))
+    run = Run(model=Truth(alpha))
+    run(saved(Image.fromarray(np.dstack((rgb, alpha))), "PNG"))
+    shown = run.pixels("color")
+    assert (shown[shown[..., 3] > 0][:, :3] == (120, 80, 40)).all()
+    assert not shown[shown[..., 3] == 0].any()
+
+
 @dataclass
 class Onlooker:
     """An engine that remembers what it was shown."""

@@ -78,6 +78,11 @@ def test_the_largest_good_sizes_are_those_of_the_picture_that_leaves() -> None:
     }
 
 
+def test_a_resolution_is_judged_as_it_is_told() -> None:
+    found = judged(opened(photo("astronaut")), recipe(512 * 25.4 / 199.96, 512))
+    assert (found["effective_dpi"], found["reasons"]) == (200.0, [])
+
+
 def test_a_crop_leaves_fewer_pixels_for_the_same_paper() -> None:
     rgb = opened(photo("raccoon"))
     alpha = disc(rgb, 0.25)

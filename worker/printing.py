@@ -55,9 +55,10 @@ def px_per_mm(width: int, height: int, recipe: Recipe) -> float | None:
 
 def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, object] | None:
     """Return the job's ``print`` member, or ``None`` if no print is asked for."""
-    dpi = effective_dpi(frame, recipe)
-    if dpi is None:
+    exact_dpi = effective_dpi(frame, recipe)
+    if exact_dpi is None:
         return None
+    dpi = round(exact_dpi, 1)  # judged as it is told
     sharpness, uncertain = _seen_sharpness(frame, dpi), _uncertain_share(frame.alpha)
     coverage = float(frame.alpha.mean()) / OPAQUE
     reasons = find_reasons(
@@ -68,7 +69,7 @@ def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, obj
         touches_edge=subject.touches_edge,
     )
     return {
-        "effective_dpi": round(dpi, 1),
+        "effective_dpi": dpi,
         **_largest_sizes(frame.alpha),
         "sharpness": round(sharpness or 0.0, 3),
         "coverage": round(coverage, 4),
