@@ -582,6 +582,7 @@ def test_a_batch_that_is_done_again_publishes_no_job_twice(world: World) -> None
     assert driver(world).advance(plan.id).progress.is_done
     assert replays.step_name(plan.id, 0, "done.json") in world.names("replays/")
     assert len(world.queue.published) == before
+    assert world.names(f"jobs/{names[0]}/e1/published/") == [f"jobs/{names[0]}/e1/published/0.json"]
 
 
 def test_storage_that_is_away_for_one_replay_defers_it_and_the_next_sweep_goes_on(
