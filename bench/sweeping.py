@@ -23,13 +23,7 @@ _LOOKS = 7
 #: A file may have so many names (ext4: 65,000).
 _LINKS_AT_MOST = 30_000
 _SWEEP = Call(method="POST", path="/internal/sweep", expects=200)
-_RECORDS = (
-    "accepted.json",
-    "e0/published/0.json",
-    "e0/claims/1.json",
-    "e0/terminal.json",
-    "e0/announced.json",
-)
+_RECORDS = ("accepted.json", "e0/terminal.json", "e0/announced.json")
 
 
 def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
@@ -75,8 +69,7 @@ def _settle(jobs: Path, number: int) -> None:
     links = 0
     for count in track(range(number), f"sweep, {number:,} settled jobs"):
         job = jobs / f"job_settled{count:016}"
-        for folder in ("e0/published", "e0/claims"):
-            (job / folder).mkdir(parents=True)
+        (job / "e0").mkdir(parents=True)
         for record in _RECORDS:
             if links % _LINKS_AT_MOST == 0:
                 template = template.with_name(f"settled-{links}.json")

@@ -329,6 +329,10 @@ class Machine(RuleBasedStateMachine):
 
     # --- bad luck -------------------------------------------------------------------------------
 
+    def kill_every_worker(self) -> None:
+        for process in [p for p in self.sim.procs if p.kind == "worker"]:
+            self._kill(process)
+
     @precondition(lambda self: self.sim.runnable())
     @rule(which=PICK)
     def kill(self, which: int) -> None:
@@ -486,7 +490,7 @@ def _beat_badly(machine: Machine, dice: Random) -> None:
     process, pulse = dice.choice(beating)
     for _ in range(dice.randint(1, 3)):
         task = machine.beat_once(process, pulse)
-        for _ in range(dice.randint(1, 6)):
+        for _ in range(dice.randint(0, 6)):
             if not task.is_over:
                 machine.go_on_with(task, 0.5)
         if not task.is_over:
@@ -497,6 +501,8 @@ def _leave_an_old_report(machine: Machine, _dice: Random) -> None:
     machine.warm_up(0)
     machine.finish()
     machine.turn_the_clock(SPANS_S[-1])
+    machine.kill_every_worker()
+    machine.warm_up(0)
 
 
 Act = Callable[[Machine, Random], object]

@@ -53,7 +53,7 @@ class Promises:
 
     def check(self) -> None:
         """Hold every job about which something has changed against what was promised."""
-        found = {stat.name: stat.generation for stat in self.store.list("").objects}
+        found = self._generations("")
         changed = {name for name, _ in found.items() ^ self._found.items()}
         self._found = found
         self._require_terminals(found)
@@ -65,14 +65,16 @@ class Promises:
 
     def check_job(self, job_id: str) -> None:
         """Hold one job against what was promised, without a look at all the others."""
-        prefixes = (records.job_prefix(job_id), f"results/{job_id}/", f"open/{job_id}.")
-        # The marker is looked at last, and may be gone since: what it stands for is read after it.
-        found = {
-            s.name: s.generation for prefix in reversed(prefixes) for s in self.store.list(prefix).objects
-        }
-        self._require_terminals(found, prefixes[0])
+        # In this order: a marker that is gone was followed by all that it stood for, and a job that has
+        # succeeded was preceded by its pictures.
+        found = self._generations(f"open/{job_id}.") | self._generations(records.job_prefix(job_id))
+        self._require_terminals(found, records.job_prefix(job_id))
         if records.accepted_name(job_id) in found:
-            self._check_job(self.job(job_id), found)
+            job = self.job(job_id)
+            self._check_job(job, found | self._generations(f"results/{job_id}/"))
+
+    def _generations(self, prefix: str) -> dict[str, int]:
+        return {stat.name: stat.generation for stat in self.store.list(prefix).objects}
 
     def job(self, job_id: str) -> Job:
         job = self.ledger.job(job_id)
@@ -126,7 +128,7 @@ class Promises:
     def end_of_claim(self, job: Job, claim: ClaimTrace) -> str:
         """Why an attempt had given up by the time its job settled, or that it was silent."""
         settled = job.worked.terminal
-        if settled and claim.released and claim.released.updated > settled.updated:
+        if settled and claim.released and claim.released.generation > settled.generation:
             return "silent"
         return self._end(job.id, job.worked.number, claim)
 

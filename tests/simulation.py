@@ -90,6 +90,7 @@ class Proc:
     slots: Slots = field(default_factory=lambda: Slots(2))
     tasks: list[Task] = field(default_factory=list)
     pulses: list[Pulse] = field(default_factory=list)
+    name: str = ""
     beside: Drawn | None = None  #: of the task that was begun last
 
     def watch(self, port: object, label: str) -> Any:
@@ -170,12 +171,12 @@ class Simulation(ApiWorld):
         self.current: Task | None = None
         self.steps = 0
         self.killed_at: Counter[tuple[str, str]] = Counter()
-        self._files = itertools.count()
+        self._numbers = itertools.count()
 
     # --- processes and tasks --------------------------------------------------------------------
 
     def process(self, kind: str, **given: Any) -> Proc:
-        process = Proc(self, kind, **given)
+        process = Proc(self, kind, name=f"{kind}-{next(self._numbers)}", **given)
         self.procs.append(process)
         return process
 
@@ -207,6 +208,7 @@ class Simulation(ApiWorld):
         for task in list(process.tasks):
             for site in task.stop.sites if task.stop else ():
                 self.killed_at[site, task.stop.moment] += 1
+            self.current = task
             task.go_on()
             assert task.is_over, "a dead process went on"
         process.tasks.clear()
@@ -219,6 +221,8 @@ class Simulation(ApiWorld):
 
     def _infer(self) -> None:
         task = self.current
+        if task.process.is_dead:  # killed in an errand beside this, which keeps to itself what it raises
+            raise Killed
         self.inferences[task.job] += 1
         if error := task.process.pause(Stop("during", "model", sites=("model",))):
             raise error
@@ -237,6 +241,7 @@ class Simulation(ApiWorld):
         return super().services(
             process,
             slots=process.slots,
+            instance=process.name,
             start_pulse=process.pulses.append,
             is_stopping=lambda: process.is_stopping,
             patience=Patience(for_a_slot_s=0),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from bench.machine import ROOT, this_machine
+from bench.machine import ROOT, Machine, this_machine
 from tests.chaos.matrix import MATRIX, Entry
-from tests.chaos.rows import Effort, Finding, Line, write
+from tests.chaos.rows import Effort, Finding, Line, kept, write
 
+RESULTS = ROOT / "bench" / "results"
 FULL = Effort(seed=0, repeats=25, plants=6, jobs=10_000, steps=500_000)
 QUICK = Effort(seed=0, repeats=1, plants=2, jobs=200, steps=20_000)
 
@@ -29,23 +30,30 @@ def main(*, only: Sequence[str], seed: int | None, quick: bool) -> None:
     effort = Effort(
         **{**_members(QUICK if quick else FULL), "seed": int(time.time()) if seed is None else seed}
     )
-    machine, lines = this_machine(), []
+    machine, found = this_machine(), 0
     for entry in MATRIX:
         if not only or entry.row in only:
-            lines.append(_line(entry, effort, quick=quick))
-            click.echo(lines[-1].sentence())
-            for violation in lines[-1].violations[:10]:
+            line = _line(entry, effort, machine, quick=quick)
+            found += len(line.violations)
+            click.echo(line.sentence())
+            for violation in line.violations[:10]:
                 click.echo(f"      {violation}")
-    if not (only or quick):
-        write(lines, machine, ROOT / "bench" / "results")
-    sys.exit(any(line.violations for line in lines))
+            if not quick:
+                _keep(line, machine)
+    sys.exit(bool(found))
+
+
+def _keep(line: Line, machine: Machine) -> None:
+    """Put the line in its place in the table, beside those of other runs."""
+    lines = kept(RESULTS) | {line.row: line}
+    write([lines[entry.row] for entry in MATRIX if entry.row in lines], machine, RESULTS)
 
 
 def _members(effort: Effort) -> dict[str, int]:
     return {name: getattr(effort, name) for name in Effort.__dataclass_fields__}
 
 
-def _line(entry: Entry, effort: Effort, *, quick: bool) -> Line:
+def _line(entry: Entry, effort: Effort, machine: Machine, *, quick: bool) -> Line:
     began = time.monotonic()
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
@@ -60,6 +68,7 @@ def _line(entry: Entry, effort: Effort, *, quick: bool) -> Line:
         figure=finding.figure,
         seed=effort.seed,
         command=f"python -m tests.chaos --only {entry.row} --seed {effort.seed}{' --quick' * quick}",
+        commit=machine.commit,
         took_s=round(time.monotonic() - began, 1),
         details=dict(finding.details),
     )

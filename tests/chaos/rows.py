@@ -45,6 +45,7 @@ class Line:
     seed: int
     command: str
     took_s: float
+    commit: str  #: each row's own: one may be met again without the others
     details: dict[str, object] = field(default_factory=dict)
 
     def sentence(self) -> str:
@@ -52,6 +53,13 @@ class Line:
         verdict = f"{len(self.violations)} violations"
         how = f"(seed {self.seed}, {self.took_s:.0f} s; {self.command})"
         return f"{self.row:4} {self.runs:6} runs, {verdict}; {self.figure} {how}"
+
+
+def kept(folder: Path) -> dict[str, Line]:
+    """Return the lines that are kept, by row."""
+    file = folder / "chaos.json"
+    rows = json.loads(file.read_text())["rows"] if file.exists() else []
+    return {row["row"]: Line(**row) for row in rows}
 
 
 def write(lines: Sequence[Line], machine: Machine, folder: Path) -> None:
@@ -65,12 +73,12 @@ def write(lines: Sequence[Line], machine: Machine, folder: Path) -> None:
 def table(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table."""
     rows = [
-        "| row | fault | runs | violations | figure | seed | to repeat |",
-        "|---|---|---:|---:|---|---:|---|",
+        "| row | fault | runs | violations | figure | commit | to repeat |",
+        "|---|---|---:|---:|---|---|---|",
     ]
     rows += [
         f"| {x.row} | {x.fault} ({x.how}) | {x.runs} | {len(x.violations)} | {x.figure} "
-        f"| {x.seed} | `{x.command}` |"
+        f"| {x.commit} | `{x.command}` |"
         for x in lines
     ]
     found = [f"- {x.row}: {violation}" for x in lines for violation in x.violations]
