@@ -20,7 +20,7 @@ from tests.promises import require
 
 #: The sweep may do what a slow worker was about to: then nobody is killed, and it is tried again.
 _TRIES = 5
-_RANDOM = re.compile(r"job_[0-9a-z]+|upload_[0-9a-z]+")
+_RANDOM = re.compile(r"job_[0-9a-z]+(\.[0-9a-f]{32})?|upload_[0-9a-z]+")
 _BESIDE = re.compile(r"[.]beat|store[.]stat |list open/|claims/2|list workers/")
 
 Run = Callable[[Plant, int, str], float]  #: one kill at a moment; seconds until all is well again
