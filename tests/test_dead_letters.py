@@ -9,7 +9,7 @@ from shared import dead_letters
 from shared.dead_letters import Filter
 from shared.errors import ImageCorruptError, OutOfMemoryError, PoisonError
 from tests.dead import a_plan, die, drive, driver, fail, job_name
-from tests.world import JOB, World
+from tests.world import JOB, Process, World
 
 
 @pytest.fixture
@@ -76,6 +76,27 @@ def test_they_are_found_by_time_cause_and_engine(world: World) -> None:
     assert found(world, slug="poison") == second
     assert found(world, slug="poison", since=noon + timedelta(seconds=1)) == []
     assert found(world, engine="grabcut") == found(world, tenant="nobody") == []
+
+
+def test_a_days_filter_lists_that_day_and_its_neighbours_and_reads_records_only_if_it_must(
+    world: World,
+) -> None:
+    die(world, 1, 2)
+    world.clock.turn(days=1)
+    today, calls = world.clock(), []
+    store = Process(calls.append).watch(world.store, "store")
+    days = [f"before store.list dead/2026-01-0{day}/" for day in (1, 2, 3)]
+    for wanted, expected in (
+        (Filter(since=today), days),
+        (Filter(since=today - timedelta(days=100)), ["before store.list dead/"]),
+        (Filter(), ["before store.list dead/"]),
+    ):
+        calls.clear()
+        list(dead_letters.find(store, wanted, today))
+        assert [call for call in calls if call.startswith("before")] == expected
+    calls.clear()
+    list(dead_letters.find(store, Filter(slug="poison"), today))
+    assert sum(call.startswith("before store.read dead/") for call in calls) == 2
 
 
 def test_a_failure_at_midnight_is_found_on_both_sides_of_it(world: World) -> None:
