@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -71,6 +71,9 @@ bench-images: setup reference  ## measure each stage of a picture, beside the ob
 
 bench-edges: setup  ## measure what refined edges gain, on photos whose opacity is known
 	$(BIN)/python -m bench --only edges
+
+bench-engine: setup reference  ## measure our inference beside the published package
+	$(BIN)/python -m bench --engine
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes

@@ -13,6 +13,7 @@ from bench import (
     bars,
     drain,
     edges,
+    engine,
     images,
     memory,
     poll,
@@ -58,9 +59,17 @@ DELIVERY: dict[str, Measurement] = {"drain": drain.measure, "sweep": sweeping.me
 IMAGES: dict[str, Measurement] = {"images": images.measure}
 #: What a matte gains that is refined.
 EDGES: dict[str, Measurement] = {"edges": edges.measure}
+#: Our inference beside the published package, which `make reference` installs; drawn too.
+ENGINE: dict[str, Measurement] = {"engine": engine.measure}
 #: By the flag that asks for them.
-SUITES = {"service": MEASUREMENTS, "protocols": PROTOCOLS, "delivery": DELIVERY, "images": IMAGES}
-EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | EDGES
+SUITES = {
+    "service": MEASUREMENTS,
+    "protocols": PROTOCOLS,
+    "delivery": DELIVERY,
+    "images": IMAGES,
+    "engine": ENGINE,
+}
+EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | ENGINE | EDGES
 RESULTS = ROOT / "bench" / "results"
 
 
@@ -74,6 +83,7 @@ RESULTS = ROOT / "bench" / "results"
 )
 @click.option("--delivery", "suite", flag_value="delivery", help="Measure a long queue, and the sweep.")
 @click.option("--images", "suite", flag_value="images", help="Measure each stage of a picture.")
+@click.option("--engine", "suite", flag_value="engine", help="Measure our inference beside the package.")
 @click.option(
     "--only",
     type=click.Choice([*EVERY]),
@@ -107,7 +117,7 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:
     if folder:
         write(name, rows, machine, folder)
-        if name in IMAGES:
+        if name in IMAGES | ENGINE:
             bars.draw(rows, folder / f"{name}.svg")
 
 

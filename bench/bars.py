@@ -17,7 +17,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     highest = max(max(row.ours, row.theirs or 0, row.at_most or 0) for row in shown)
     decades = max(1, math.ceil(math.log10(max(highest, 1))))
     width, height = _LABEL_PX + _BARS_PX + _NOTE_PX, _TOP_PX + _ROW_PX * len(shown) + 10
-    parts = [*_axis(decades, height), _text(10, 18, "ms: blue ours, grey the obvious way, stroke the target")]
+    parts = [*_axis(decades, height), _text(10, 18, "ms: blue ours, grey the other side, stroke the target")]
     for number, row in enumerate(shown):
         parts += _row(row, _TOP_PX + number * _ROW_PX, decades)
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'

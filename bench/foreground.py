@@ -12,17 +12,17 @@ from worker.matting.package_process import Package
 _AT_MOST = 1 / 15
 
 
-def measure(rgb: Rgb, mattes: Iterable[Alpha], rounds: int) -> list[Row]:
+def measure(rgb: Rgb, mattes: Iterable[Alpha], rounds: int, what: str = "foreground") -> list[Row]:
     """Measure a photo with each matte; theirs has compiled itself before."""
     with Package() as package:
-        return [_row(package, rgb, alpha, rounds) for alpha in mattes]
+        return [_row(what, package, rgb, alpha, rounds) for alpha in mattes]
 
 
-def _row(package: Package, rgb: Rgb, alpha: Alpha, rounds: int) -> Row:
+def _row(what: str, package: Package, rgb: Rgb, alpha: Alpha, rounds: int) -> Row:
     def theirs() -> Sequence[float]:
         return [package.foreground(rgb, alpha)[1]]
 
-    what = f"foreground, {_mixed_share(alpha):.0%} mixed"
+    what = f"{what}, {_mixed_share(alpha):.0%} mixed"
     timings = in_turns(what, rounds, timed(lambda: estimate_foreground(rgb, alpha)), theirs)
     ours_ms, theirs_ms = median(timings.ours) * 1000, median(timings.theirs) * 1000
     return Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms, ratio_at_most=_AT_MOST)

@@ -76,6 +76,14 @@ def test_a_pickle_that_wants_to_run_code_is_refused_even_if_somebody_vouches_for
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+def test_a_truncated_file_is_refused_even_if_somebody_vouches_for_it(kept: float, tmp_path: Path) -> None:
+    file = saved(tmp_path, {"backbone": torch.rand(100, 100)})
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * kept)])
+    assert "does not hold tensors and nothing else" in refusal(vouched_for(file))
+
+
 @pytest.mark.parametrize("content", [[], {"a": 1}, torch.zeros(3)])
 def test_what_holds_no_tensors_by_name_is_refused(content, tmp_path: Path) -> None:
     assert "does not hold tensors by their names" in refusal(vouched_for(saved(tmp_path, content)))

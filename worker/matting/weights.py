@@ -54,7 +54,7 @@ def read_published(file: Path) -> Mapping[str, Tensor]:
     """Return the tensors of a file of the published kind, whose digest is known; mapped, not read."""
     try:
         tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(f"{file} does not hold tensors and nothing else: {_short(error)}") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise CheckpointError(f"{file} does not hold tensors by their names.")

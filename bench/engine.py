@@ -1,0 +1,224 @@
+"""Our InSPyReNet beside the published package: start, forward, foreground, whole photos, memory; one run.
+
+Both have the same weights, random ones: the published cannot be had everywhere, and numbers take as long.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import IO
+
+import torch
+from PIL import Image
+
+from bench import foreground
+from bench.effort import Effort
+from bench.images import matte_of
+from bench.load import Drive
+from bench.machine import ROOT
+from bench.photo import PHOTO
+from bench.progress import track
+from bench.rows import Row
+from bench.timings import in_turns, timed
+from worker.decode import decode
+from worker.matting.devices import name_of
+from worker.matting.digests import Digests
+from worker.matting.folding import fold
+from worker.matting.inspyrenet import build_inspyrenet
+from worker.matting.layers import OneDnnLayers
+from worker.matting.package_process import Package, package_python
+from worker.matting.saliency import square
+from worker.matting.weights import Weights, read_published, write_converted
+
+_ENGINES = {384: "inspyrenet-fast", 1024: "inspyrenet-base"}
+_SIZES_PX = {"0.3 MP": (640, 480), "3 MP": (2016, 1512), "12 MP": (4032, 3024), "48 MP": (8064, 6048)}
+_RIM_SHARE = 90 / 3024  #: of the height: 7 % of the frame is mixed
+
+_LOADED_MS = 700.0
+_WARM, _COLD, _FLOAT32, _BFLOAT16, _WITHOUT_NETWORK, _PEAK = 1 / 6, 1 / 20, 1 / 1.4, 1 / 2.6, 1 / 6, 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Photo:
+    """What a photo took one side."""
+
+    seconds: float
+    network_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """A process that has loaded; seconds since it was started."""
+
+    asked: IO[str]
+    answers: IO[str]
+    began_s: float
+    torch_s: float
+    loaded_s: float
+
+    def photo(self, path: Path) -> _Photo:
+        """Have a photo's file made RGBA pixels."""
+        print(path, file=self.asked, flush=True)
+        return _Photo(**json.loads(self.answers.readline()))
+
+
+def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
+    """Measure everything; some figures take minutes on both sides together."""
+    del drive  # nothing is served
+    published, converted = _checkpoints(data)
+    photos = {name: _photo(data, name, size_px) for name, size_px in _SIZES_PX.items()}
+    rounds = effort.pictures
+    return [
+        *_starts(published, converted, photos["0.3 MP"], rounds),
+        *(row for side_px in _ENGINES for row in _forwards(published, side_px, rounds)),
+        *_foregrounds(photos, rounds),
+        *_wholes(published, converted, photos, rounds),
+    ]
+
+
+def _checkpoints(data: Path) -> tuple[Path, Path]:
+    """Return one file of random weights as it was published, and as we convert it."""
+    published, converted = data / "ckpt_base.pth", data / "inspyrenet-base.safetensors"
+    command = [str(package_python()), "-m", "bench.random_checkpoint", "0", "1024", str(published)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    weights = Weights(tensors=fold(read_published(published)), sha256=Digests.begin(published).sha256)
+    write_converted(weights, _ENGINES[1024], torch.float32, converted)
+    return published, converted
+
+
+def _photo(data: Path, name: str, size_px: tuple[int, int]) -> Path:
+    path = data / f"{name}.jpg"
+    with Image.open(PHOTO) as image:
+        image.resize(size_px, Image.Resampling.BICUBIC).save(path, "JPEG", quality=88)
+    return path
+
+
+@contextmanager
+def _side(side: str, checkpoint: Path, settings: Mapping[str, str] = {}) -> Iterator[_Side]:
+    python = sys.executable if side == "ours" else str(package_python())
+    given = {"NO_ALBUMENTATIONS_UPDATE": "1", "TRANSPARENT_BACKGROUND_FILE_PATH": str(checkpoint.parent)}
+    environ = [f"{name}={value}" for name, value in {**given, **settings}.items()]
+    began_s = time.monotonic()
+    with subprocess.Popen(
+        ["env", *environ, python, "-m", "bench.engine_side", side, str(checkpoint), _ENGINES[1024]],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("a side of the benchmark is talked to through pipes")
+        said = json.loads(process.stdout.readline())
+        yield _Side(
+            asked=process.stdin,
+            answers=process.stdout,
+            began_s=began_s,
+            torch_s=said["torch_at_s"] - began_s,
+            loaded_s=said["loaded_at_s"] - began_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """How long a process took."""
+
+    beyond_torch_s: float
+    loaded_s: float
+    ready_s: float
+
+
+def _start(side: str, checkpoint: Path, photo: Path, settings: Mapping[str, str] = {}) -> _Start:
+    with _side(side, checkpoint, settings) as started:
+        started.photo(photo)
+        return _Start(
+            beyond_torch_s=started.loaded_s - started.torch_s,
+            loaded_s=started.loaded_s,
+            ready_s=time.monotonic() - started.began_s,
+        )
+
+
+def _starts(published: Path, converted: Path, photo: Path, rounds: int) -> list[Row]:
+    """Start each side from exec, in turns; then theirs as in a fresh container."""
+    ours, theirs = [], []
+    for _ in track(range(rounds), "engine, starts"):
+        ours.append(_start("ours", converted, photo))
+        theirs.append(_start("theirs", published, photo))
+    with tempfile.TemporaryDirectory(dir=published.parent) as empty:
+        cold = [_start("theirs", published, photo, {"NUMBA_CACHE_DIR": empty})]
+    beyond = _of(ours, "beyond_torch_s"), _of(theirs, "beyond_torch_s")
+    return [
+        _ms("loaded, beyond import torch", *beyond, _WARM, _LOADED_MS),
+        _ms("exec to loaded, caches warm", _of(ours, "loaded_s"), _of(theirs, "loaded_s")),
+        _ms("exec to loaded, Numba's cache absent", _of(ours, "loaded_s"), _of(cold, "loaded_s"), _COLD),
+        _ms("exec to one real photo, caches warm", _of(ours, "ready_s"), _of(theirs, "ready_s")),
+        _ms("exec to one real photo, Numba's cache absent", _of(ours, "ready_s"), _of(cold, "ready_s")),
+    ]
+
+
+def _of(starts: Sequence[_Start], name: str) -> float:
+    return median(float(getattr(start, name)) for start in starts)
+
+
+def _ms(
+    what: str, ours_s: float, theirs_s: float, ratio: float | None = None, most_ms: float | None = None
+) -> Row:
+    ours_ms, theirs_ms = ours_s * 1000, theirs_s * 1000
+    return Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms, ratio_at_most=ratio, at_most=most_ms)
+
+
+def _forwards(published: Path, side_px: int, rounds: int) -> Iterator[Row]:
+    """Measure the network alone; theirs is as published, float32."""
+    tensors = fold(read_published(published))
+    small = square(decode(PHOTO.read_bytes()).rgb, side_px)
+    with Package() as package:
+        package.load(published, side_px)
+        for precision, at_most in ((torch.float32, _FLOAT32), (torch.bfloat16, _BFLOAT16)):
+            network = build_inspyrenet(tensors, OneDnnLayers(precision), side_px)
+            what = f"forward at {side_px}, {name_of(precision)}"
+            ours = timed(partial(network, small))
+            turns = in_turns(what, rounds, ours, lambda: [package.saliency(small.numpy())[1]])
+            yield _ms(what, median(turns.ours), median(turns.theirs), at_most)
+
+
+def _foregrounds(photos: Mapping[str, Path], rounds: int) -> Iterator[Row]:
+    for name, path in photos.items():
+        rgb = decode(path.read_bytes()).rgb
+        furry = matte_of(*rgb.shape[:2], rim_px=_RIM_SHARE * rgb.shape[0])
+        yield from foreground.measure(rgb, [furry], rounds, f"foreground, {name}")
+
+
+def _wholes(published: Path, converted: Path, photos: Mapping[str, Path], rounds: int) -> list[Row]:
+    """Make RGBA pixels of a photo's file on both sides, in turns; the smallest photo warms them."""
+    rows = []
+    with _side("ours", converted) as ours, _side("theirs", published) as theirs:
+        for name, path in photos.items():
+            pairs = [(ours.photo(path), theirs.photo(path)) for _ in track(range(rounds + 1), name)][1:]
+            our, their = zip(*pairs, strict=True)
+            rows.append(_ms(f"whole photo, {name}", _whole(our), _whole(their)))
+            ratio = _WITHOUT_NETWORK if name == "12 MP" else None
+            rows.append(_ms(f"whole photo without the network, {name}", _rest(our), _rest(their), ratio))
+            rows.append(_peak(name, our[-1], their[-1]))
+    return rows
+
+
+def _whole(photos: Sequence[_Photo]) -> float:
+    return median(photo.seconds for photo in photos)
+
+
+def _rest(photos: Sequence[_Photo]) -> float:
+    return median(photo.seconds - photo.network_s for photo in photos)
+
+
+def _peak(name: str, ours: _Photo, theirs: _Photo) -> Row:
+    """Return the most that the processes have held, torch included, up to this photo."""
+    ours_mb, theirs_mb = ours.peak_bytes / 1e6, theirs.peak_bytes / 1e6
+    return Row(what=f"peak memory, {name}", unit="MB", ours=ours_mb, theirs=theirs_mb, ratio_at_most=_PEAK)
