@@ -481,19 +481,41 @@ def _deliver_again(machine: Machine, dice: Random) -> None:
 
 
 def _beat_badly(machine: Machine, dice: Random) -> None:
-    """Let an attempt beat some times, of which answers are lost, and stop in the middle of the last."""
+    """Let an attempt beat, perhaps with answers that are lost, and stop in the middle of the last beat."""
     machine.deliver(dice.randrange(256), dice.randrange(256))
     machine.go_on(dice.randint(5, 20), 0)
-    beating = machine.beating()
-    if not beating:
-        return
-    process, pulse = dice.choice(beating)
-    for _ in range(dice.randint(1, 3)):
+    if machine.beating():
+        _beat_and_stop(machine, dice, *dice.choice(machine.beating()))
+
+
+def _beat_and_stop(machine: Machine, dice: Random, process: Proc, pulse: Pulse) -> None:
+    faults = dice.choice([0, 0.4])
+    for _ in range(dice.randint(0, 2)):
         task = machine.beat_once(process, pulse)
-        for _ in range(dice.randint(0, 6)):
+        while not task.is_over:
+            machine.go_on_with(task, faults)
+    if not pulse.is_concluded:
+        task = machine.beat_once(process, pulse)
+        for _ in range(dice.choice([0, 0, 1, 2, 3])):
             if not task.is_over:
-                machine.go_on_with(task, 0.5)
-        if not task.is_over:
+                machine.go_on_with(task, faults)
+
+
+def _doubt_a_claim(machine: Machine, dice: Random) -> None:
+    """Let the writing of a claim fail, so that it is looked for, and stop before that."""
+    machine.deliver(dice.randrange(256), dice.randrange(256))
+    for _ in range(100):
+        tasks = [t for t in machine.sim.runnable() if t.what == "delivery" and t.stop.port != "model"]
+        if not tasks:
+            return
+        task = dice.choice(tasks)
+        is_claim = (
+            task.stop.moment == "before" and task.stop.method == "create" and "/claims/" in task.stop.name
+        )
+        machine.go_on_with(task, float(is_claim), "away")
+        doubtful = [each for each in machine.beating() if each[1]._doubts]
+        if doubtful:
+            machine.beat_once(*dice.choice(doubtful))
             return
 
 
@@ -520,7 +542,8 @@ _LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "pho
 _LEADS: tuple[tuple[str, Act], ...] = (
     ("sweep.py", lambda m, _: m.sweep(0)),
     ("Ledger.beat", _beat_badly),
-    ("Ledger.is_", _beat_badly),
+    ("Ledger.is_settled", _beat_badly),
+    ("Ledger.is_claimed", _doubt_a_claim),
     ("_delete_losers store.delete", _cancel_late),
     ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
     ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
