@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-images bench-engine bench-image-sizes bench-protocols bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz bench bench-edges bench-engine bench-images bench-image-sizes bench-protocols bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -48,7 +48,7 @@ fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system and not parity"
 
 system: setup
-	$(BIN)/pytest -q -m system
+	$(BIN)/pytest -q -n 2 --dist loadscope -m system
 
 parity: setup reference
 	$(BIN)/pytest -q -m "parity and not exhaustive"
@@ -67,7 +67,10 @@ bench-images: setup reference  ## measure each stage of a picture, beside the ob
 	$(BIN)/python -m bench --images
 
 bench-engine: setup reference  ## measure our inference beside the published package
-	$(BIN)/python -m bench --engine
+	$(BIN)/python -m bench --only engine
+
+bench-edges: setup  ## measure what refined edges gain, on photos whose opacity is known
+	$(BIN)/python -m bench --only edges
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes

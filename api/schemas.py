@@ -6,7 +6,7 @@ from shared.catalogue import EFFECTS
 from shared.engines import ENGINES
 from shared.errors import every_error
 from shared.orders import MAX_METADATA_BYTES
-from shared.recipes import CROPS, FORMATS
+from shared.recipes import CROPS, EDGES, FORMATS
 
 Schema = dict[str, Any]
 
@@ -47,6 +47,7 @@ def _recipe() -> dict[str, Schema]:
         "effects": {"anyOf": [{"type": "array", "items": effect}, _TEXT], "description": "color if absent"},
         "format": {"enum": list(FORMATS), "default": "png", "description": "jpeg needs a background"},
         "background": {"type": "string", "default": "transparent", "description": "transparent or #rrggbb"},
+        "edges": {"enum": list(EDGES), "default": "plain", "description": "refined: sharpened by the photo"},
         "crop": {"enum": list(CROPS), "default": "none"},
         "margin": _number(0, 0.5, "of the subject's longer side; 0.05 if absent"),
         "max_side": {"type": "integer", "minimum": 64, "maximum": 12_000, "description": "px"},

@@ -11,6 +11,7 @@ import click
 
 from bench import (
     bars,
+    edges,
     engine,
     images,
     memory,
@@ -54,6 +55,8 @@ PROTOCOLS: dict[str, Measurement] = {
 IMAGES: dict[str, Measurement] = {"images": images.measure}
 #: Our inference beside the published package, which `make reference` installs; drawn too.
 ENGINE: dict[str, Measurement] = {"engine": engine.measure}
+#: What a matte gains that is refined.
+EDGES: dict[str, Measurement] = {"edges": edges.measure}
 RESULTS = ROOT / "bench" / "results"
 
 
@@ -61,32 +64,22 @@ RESULTS = ROOT / "bench" / "results"
 @click.option("--quick", is_flag=True, help="See in a minute that everything runs; keep nothing.")
 @click.option("--protocols", is_flag=True, help="Measure over Google's clients: the cloud's protocols.")
 @click.option("--images", "of_images", is_flag=True, help="Measure each stage of a picture.")
-@click.option("--engine", "of_engine", is_flag=True, help="Measure our inference beside the package.")
 @click.option(
     "--only",
-    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES, *ENGINE]),
+    type=click.Choice([*MEASUREMENTS, *PROTOCOLS, *IMAGES, *EDGES, *ENGINE]),
     multiple=True,
     help="Measure these alone.",
 )
 @click.option(
     "--results", type=click.Path(path_type=Path), help="Where the rows are kept [default: bench/results]."
 )
-def main(  # noqa: PLR0913 - a command's options
-    *,
-    quick: bool,
-    protocols: bool,
-    of_images: bool,
-    of_engine: bool,
-    only: Sequence[str],
-    results: Path | None,
-) -> None:
+def main(*, quick: bool, protocols: bool, of_images: bool, only: Sequence[str], results: Path | None) -> None:
     """Measure the service on this machine."""
     folder = results or (None if quick else RESULTS)
     effort, machine, every = QUICK if quick else FULL, this_machine(), []
     click.echo(machine.sentence(), err=True)
     with load_process() as drive:
-        chosen = IMAGES if of_images else ENGINE if of_engine else PROTOCOLS if protocols else MEASUREMENTS
-        for name in only or chosen:
+        for name in only or (IMAGES if of_images else PROTOCOLS if protocols else MEASUREMENTS):
             rows = _measured(name, drive, effort)
             _keep(name, rows, machine, folder)
             every += rows
@@ -98,7 +91,7 @@ def _measured(name: str, drive: Drive, effort: Effort) -> list[Row]:
     scratch = ROOT / ".cutout"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
-        return (MEASUREMENTS | PROTOCOLS | IMAGES | ENGINE)[name](Path(folder), drive, effort)
+        return (MEASUREMENTS | PROTOCOLS | IMAGES | EDGES | ENGINE)[name](Path(folder), drive, effort)
 
 
 def _keep(name: str, rows: Sequence[Row], machine: Machine, folder: Path | None) -> None:

@@ -14,10 +14,11 @@ from shared.effect_orders import check_paper, read_effects
 from shared.engines import ENGINES
 from shared.errors import EngineUnavailableError, InvalidValueError, UnknownFieldError
 from shared.faults import Faults
-from shared.recipes import CROPS, FORMATS, TRANSPARENT, Recipe
+from shared.recipes import CROPS, EDGES, FORMATS, TRANSPARENT, Recipe
 
 MAX_METADATA_BYTES = 2048
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -68,10 +69,7 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return float(text) if _NUMBER.fullmatch(text.strip()) else text
 
 
 def _as_json(text: str) -> Any:
@@ -87,7 +85,9 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 def _spread_recipe(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
     """Put a recipe's members beside the other fields; a field may be given once."""
-    recipe = given.pop("recipe", None) or {}
+    recipe = given.pop("recipe", None)
+    if recipe in (None, ""):
+        return given
     with faults.of("recipe"):
         if not isinstance(recipe, dict):
             raise InvalidValueError("recipe is not a JSON object")
@@ -174,6 +174,7 @@ _READERS: Mapping[str, _Reader] = {
     "effects": read_effects,
     "format": _choice(FORMATS),
     "background": _background,
+    "edges": _choice(EDGES),
     "crop": _choice(CROPS),
     "margin": _number(0, 0.5),
     "max_side": _whole_number(64, 12_000),

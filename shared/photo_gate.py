@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO
 
+from PIL import PngImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -29,6 +30,10 @@ MAX_UPLOAD_BYTES = 25_000_000
 MAX_PIXELS = 60_000_000
 MAX_SIDE_PX = 12_000
 MIN_SIDE_PX = 32
+
+#: Of a profile or a text in a PNG, unpacked: some profiles have more than Pillow's own megabyte.
+PngImagePlugin.MAX_TEXT_CHUNK = 8_000_000
+PngImagePlugin.MAX_TEXT_MEMORY = 16_000_000
 
 _SNIFFED_BYTES = 64
 #: Brands of a HEIC file; an AVIF has the same container and none of these.

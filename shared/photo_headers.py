@@ -15,7 +15,7 @@ _ORIENTATIONS = range(1, 9)
 
 _PNG_SIGNATURE_BYTES = 8
 #: More parts than any camera or editor writes; a file of empty ones would keep a reader busy.
-_MAX_CHUNKS = _MAX_STEPS = 10_000
+_MAX_CHUNKS, _MAX_STEPS = 20_000, 10_000
 
 _MARKER, _FILL = 0xFF, 0xFF
 _PIXELS_OR_END = frozenset({0xDA, 0xD9})

@@ -8,6 +8,7 @@ from shared.parameters import Value
 
 FORMATS = ("png", "webp", "jpeg")
 CROPS = ("none", "subject")
+EDGES = ("plain", "refined")
 TRANSPARENT = "transparent"
 
 
@@ -26,6 +27,7 @@ class Recipe:
     effects: tuple[EffectRequest, ...] = (EffectRequest(name="color"),)
     format: str = "png"
     background: str = TRANSPARENT
+    edges: str = "plain"
     crop: str = "none"
     margin: float = 0.05
     max_side: int | None = None

@@ -10,10 +10,10 @@ SRGB = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06
 _WHITE = (0.9642, 1.0, 0.82491)
 
 
-def rgb_profile(name: str, primaries=DISPLAY_P3, *, is_linear: bool = False) -> bytes:
-    """Return a profile of three primaries with sRGB's tone curve, or with none."""
+def rgb_profile(name: str, primaries=DISPLAY_P3, *, is_linear: bool = False, white=_WHITE) -> bytes:
+    """Return a profile of three primaries with sRGB's tone curve, or with none; ``white`` is the medium's."""
     curve = b"curv" + bytes(8) if is_linear else _srgb_curve()
-    tags = {b"desc": _text(name), b"cprt": _text("CC0"), b"wtpt": _xyz(_WHITE)}
+    tags = {b"desc": _text(name), b"cprt": _text("CC0"), b"wtpt": _xyz(white)}
     tags |= {key: _xyz(primary) for key, primary in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     return _profile(b"mntrRGB XYZ ", tags)

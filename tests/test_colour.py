@@ -58,6 +58,13 @@ def test_a_profile_is_judged_by_its_colours_and_not_by_its_name() -> None:
     assert np.array_equal(decoded(Image.fromarray(UPRIGHT), "PNG", icc_profile=same), UPRIGHT)
 
 
+def test_white_stays_white_whatever_the_medium_was_white_as() -> None:
+    """A scanner's paper is yellowish in its profile; a cut-out on white would show it."""
+    yellowish = rgb_profile("paper", white=(0.80, 0.82, 0.55))
+    found = decoded(Image.new("RGB", (48, 36), "white"), "PNG", icc_profile=yellowish)
+    assert error(found, 255) <= 1
+
+
 def test_a_profile_of_greys_applies_to_every_depth_of_grey() -> None:
     linear = ImageCms.ImageCmsProfile(io.BytesIO(grey_profile())).tobytes()
     for stored in (

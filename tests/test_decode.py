@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -168,6 +169,29 @@ def test_one_transparent_level_is_transparent_in_every_depth_of_grey() -> None:
     ):
         decoded = decode(with_transparent(saved(stored, "PNG"), struct.pack(">H", key)))
         assert np.array_equal(decoded.alpha, half if key == 0 else 255 - half), (stored.mode, key)
+
+
+def stored_png(width: int, depth: int, kind: int, rows: bytes, key: bytes) -> bytes:
+    """Return a PNG of 32 equal rows, as stored, of which one colour is transparent."""
+    header = struct.pack(">IIBBBBB", width, 32, depth, kind, 0, 0, 0)
+    pixels = zlib.compress((b"\0" + rows) * 32)
+    parts = chunk(b"IHDR", header) + chunk(b"tRNS", key) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize(("depth", "row", "key"), [(1, 0x55, 1), (2, 0x1B, 1), (2, 0x1B, 3), (4, 0x4A, 4)])
+def test_a_transparent_level_of_few_bits_is_that_level_and_no_other(depth: int, row: int, key: int) -> None:
+    decoded = decode(stored_png(32, depth, 0, bytes([row]) * (4 * depth), struct.pack(">H", key)))
+    levels = [row >> shift & (2**depth - 1) for shift in range(8 - depth, -1, -depth)]
+    expected = [0 if level == key else 255 for level in levels]
+    assert decoded.alpha[5, : len(levels)].tolist() == expected
+    assert decoded.rgb[5, : len(levels), 0].tolist() == [level * 255 // (2**depth - 1) for level in levels]
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_transparent() -> None:
+    key, other = struct.pack(">3H", 32_000, 30_000, 65_535), struct.pack(">3H", 9000, 30_000, 65_535)
+    decoded = decode(stored_png(32, 16, 2, (key + other) * 16, key))
+    assert decoded.alpha[0, :4].tolist() == [0, 255, 0, 255]
 
 
 def test_a_palettes_opacities_are_kept_each() -> None:

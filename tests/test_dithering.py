@@ -77,11 +77,14 @@ def test_the_whole_effect_is_the_plain_loop_on_the_means_of_its_cells() -> None:
     grey = gradient(60, 40)[..., 1]
     rgb = np.repeat(np.dstack((grey, grey, grey)), 1, axis=0)
     alpha = np.full(grey.shape, 255, np.uint8)
-    alpha[:20, :25] = 0
+    alpha[:22, :27] = 0
+    alpha[20:, 40:] = 9  # so faint a dot is there as well
     rgb[alpha == 0] = 0
     shown, _ = DITHERING(rgb, alpha, PLAIN | {"cell_pm": 5}, Look(subject_px=1000, seed=0))
-    means = rgb[..., 0].reshape(8, 5, 12, 5).mean(axis=(1, 3)).astype(np.float32) / np.float32(255)
-    is_open = alpha.reshape(8, 5, 12, 5).any(axis=(1, 3))
+    opacity = alpha.astype(float).reshape(8, 5, 12, 5).sum(axis=(1, 3))
+    totals = (rgb[..., 0].astype(float) * alpha).reshape(8, 5, 12, 5).sum(axis=(1, 3))
+    is_open = opacity > 0
+    means = (totals / np.maximum(opacity, 1) / 255).astype(np.float32)
     dots = in_plain_python(means, np.full_like(means, 0.5), is_open)
     expected = np.kron(dots, np.ones((5, 5))) * 255 * (alpha > 0)
     assert np.array_equal(shown[..., 0], expected)
@@ -145,3 +148,12 @@ def test_an_adaptive_threshold_is_seven_tenths_of_the_surroundings() -> None:
         )
         assert adaptive == pytest.approx(np.full_like(tones, 0.7 * level + 0.15), abs=1e-4)
         assert (fixed == 0.5).all()
+
+
+def test_the_surroundings_are_five_cells_wide() -> None:
+    """A step is blurred by a Gaussian of that deviation: there, 84 % of it has come."""
+    tones = np.zeros((41, 81), np.float32)
+    tones[:, 41:] = 1
+    thresholds = find_thresholds(tones, np.ones_like(tones), is_adaptive=True)[20]
+    risen = (thresholds - 0.15) / 0.7
+    assert risen[[41 - 6, 41 + 5]] == pytest.approx([1 - 0.864, 0.864], abs=0.02)

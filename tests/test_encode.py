@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import get_sampling
 
 from shared.errors import InvalidValueError
 from shared.recipes import FORMATS, Recipe
-from tests.pictures import opened, scene
+from tests.pictures import opened, photo, scene
 from worker.encode import encode_matte, encode_preview, encode_result, require_encodable
 from worker.subject import over
 
@@ -59,6 +59,17 @@ def test_the_longest_photo_that_is_taken_is_encoded_in_every_format(size) -> Non
         assert opened(artifact.data).shape[:2] == size[::-1]
 
 
+def test_a_large_webp_of_much_detail_is_encoded_too() -> None:
+    """libwebp's fastest method gives up on it: "encoding error 6"."""
+    detail = np.tile(opened(photo("raccoon-12mp")), (2, 1, 1))[:5000]
+    artifact = encode_result(
+        "color", detail, np.full(detail.shape[:2], 255, np.uint8), Recipe(format="webp"), None
+    )
+    found = opened(artifact.data)
+    assert found.shape == detail.shape
+    assert np.abs(found[::7, ::7].astype(int) - detail[::7, ::7]).mean() < 4
+
+
 def test_a_jpeg_keeps_coloured_edges_sharp() -> None:
     rgb, alpha = cut_out()
     artifact = encode_result("color", rgb, alpha, Recipe(format="jpeg", background="#00ff00"), None)
@@ -86,6 +97,12 @@ def test_a_file_says_its_resolution_when_there_is_a_print_and_nothing_else_ever(
     assert set(plain) - {"dpi"} == kept
     assert printed["dpi"] == pytest.approx((300, 300), abs=0.5)
     assert set(printed) == kept | {"dpi"}
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_resolution_of_next_to_nothing_is_said_too(form) -> None:
+    recipe = Recipe(format=form, background="#ffffff")
+    assert info(encode_result("color", *cut_out(), recipe, 0.3).data)["dpi"][0] > 0
 
 
 def test_the_matte_is_grey_and_exact() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shared.catalogue import EFFECTS
-from tests.pictures import cut_out, gradient
+from tests.pictures import cut_out, gradient, opened, photo
 from worker.effects import RENDERERS, Look
 from worker.effects.enhanced_black_white import develop, film_curve
 
@@ -74,10 +74,25 @@ def test_what_is_lighter_than_three_quarters_glows(film: float, glows: bool) -> 
     assert (glowing > dark) == glows
 
 
+def test_the_whole_film_but_its_grain_is_the_definition_step_by_step() -> None:
+    """On a subject of 1000 px, in the order and with the numbers of the pictures that were sold."""
+    rgb = opened(photo("raccoon"))[100:500, 300:900]
+    grey = film_curve((rgb / 255 @ [0.18, 0.72, 0.10]).astype(np.float32), 1.12).astype(np.float64)
+    grey = np.clip(grey + 0.9 * 4 * grey * (1 - grey) * (grey - cv2.GaussianBlur(grey, (0, 0), 1.2)), 0, 1)
+    mask = (grey > 0.75).astype(np.float64)
+    glow = 0.3 * cv2.GaussianBlur(mask, (0, 0), 7) + 0.7 * cv2.GaussianBlur(mask, (0, 0), 2.5)
+    grey = np.clip(grey + 0.12 * glow * (1 - grey**2), 0, 1)
+    expected = 255 * np.where(grey > 0.9, 0.95 * grey + 0.05, grey)
+    film, _ = BW(rgb, np.full(rgb.shape[:2], 255, np.uint8), DEFAULTS | {"grain": 0}, LOOK)
+    difference = np.abs(film[..., 0] - expected)[20:-20, 20:-20]  # at the rim there is no definition
+    assert difference.mean() < 0.35
+    assert np.quantile(difference, 0.999) < 3
+
+
 def test_grain_is_strongest_in_the_dark_and_does_not_move_the_mean() -> None:
     alpha = np.full((300, 300), 255, np.uint8)
     spreads = []
-    for grey in (90, 215):
+    for grey in (90, 215, 236):
         rgb = np.full((300, 300, 3), grey, np.uint8)
         smooth, grainy = (BW(rgb, alpha, plain(grain=g), LOOK)[0][..., 0].astype(float) for g in (0, 0.08))
         assert abs(grainy.mean() - smooth.mean()) < 0.5
@@ -87,7 +102,19 @@ def test_grain_is_strongest_in_the_dark_and_does_not_move_the_mean() -> None:
         np.hypot(0.28, 0.18) * 0.08 * 255 * (1.2 - film)
         for film in film_curve(np.float32([90, 215]) / 255, 1.12)
     ]
+    expected.append(
+        np.hypot(0.28, 0.18) * 0.08 * 255 * 0.3 * 0.95
+    )  # never less than 0.3; highlights are lifted
     assert spreads == pytest.approx([min(e, np.hypot(0.28, 0.18) * 0.08 * 255) for e in expected], rel=0.08)
+
+
+def test_a_share_of_the_grain_is_twice_as_coarse() -> None:
+    """A grain and a half away fine grain is another one, and the coarse still the same."""
+    rgb, alpha = np.full((600, 600, 3), 128, np.uint8), np.full((600, 600), 255, np.uint8)
+    look = Look(subject_px=2000, seed=7)
+    film = BW(rgb, alpha, plain(grain=0.2, grain_size_pm=4), look)[0][..., 0].astype(float)  # grains of 8 px
+    assert np.corrcoef(film[:, :-12].ravel(), film[:, 12:].ravel())[0, 1] > 0.04
+    assert abs(np.corrcoef(film[:, :-40].ravel(), film[:, 40:].ravel())[0, 1]) < 0.02
 
 
 def test_another_photo_has_other_grain() -> None:

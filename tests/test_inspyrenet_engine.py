@@ -82,6 +82,7 @@ def test_every_size_that_the_gate_takes_is_answered_at_its_size(engine, shape) -
     found = engine.alpha(rgb)
     assert (found.alpha.shape, found.alpha.dtype) == (shape, np.uint8)
     assert found.alpha.std() > 30
+    assert found.seen_px == SIDE_PX  # so that edges can be refined
 
 
 @pytest.mark.parametrize("bias", [-12.0, 12.0])

@@ -45,7 +45,20 @@ def test_what_is_stored_reads_back_the_same(is_form: bool) -> None:
     assert Recipe.from_document({**recipe.document(), "of_a_later_version": 1}) == recipe
 
 
+@pytest.mark.parametrize("member", Recipe.__dataclass_fields__)
+def test_every_member_of_a_recipe_can_be_ordered(member: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        read_order({member: {"of": "no kind that it takes"}}, is_form=False)
+    assert not isinstance(refused.value, UnknownFieldError)
+
+
+def test_edges_are_plain_unless_refined_ones_are_asked_for() -> None:
+    assert form().recipe.edges == "plain"
+    assert form(edges="refined").recipe.edges == "refined"
+
+
 REFUSED = [
+    ({"edges": "sharp"}, InvalidValueError, "edges"),
     ({"effects": "sepia"}, UnknownEffectError, "effects"),
     ({"effects": "color,cutout"}, DuplicateEffectError, "effects"),
     (
@@ -111,6 +124,11 @@ REFUSED = [
     ({"crop": "tight"}, InvalidValueError, "crop"),
     ({"margin": "0.6"}, InvalidValueError, "margin"),
     ({"margin": "nan"}, InvalidValueError, "margin"),
+    *(({"recipe": recipe}, InvalidValueError, "recipe") for recipe in ("[]", "0", "false", "[1]")),
+    *(
+        ({"max_side": text}, InvalidValueError, "max_side")
+        for text in ("1_00", "\u0661\u0660\u0660", "0x100")
+    ),
     ({"max_side": "63"}, InvalidValueError, "max_side"),
     ({"max_side": "100.5"}, InvalidValueError, "max_side"),
     ({"max_side": "inf"}, InvalidValueError, "max_side"),

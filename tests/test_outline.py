@@ -32,6 +32,15 @@ def test_the_border_of_a_disc_is_a_ring_of_that_width(width: float) -> None:
     assert (np.abs(border - expected) > 0.9).mean() < 0.001
 
 
+@pytest.mark.parametrize("width", [100, 150, 300])
+def test_a_border_so_wide_that_it_is_found_in_small_is_as_exact_and_as_sharp(width: int) -> None:
+    border = find_border(disc(1100, 200), width)
+    assert (border >= disc(1100, 200 + width - 1.5)).all()
+    assert (border <= disc(1100, 200 + width + 1.5)).all()
+    is_soft = (border > 0) & (border < 255)
+    assert is_soft.sum() < 3 * 2 * np.pi * (200 + width)  # px around its edge
+
+
 def test_gaps_narrower_than_the_border_are_closed_and_wide_ones_are_not() -> None:
     alpha = np.zeros((200, 200), np.uint8)
     alpha[80:120, 40:90] = alpha[80:120, 110:160] = 255
@@ -146,7 +155,7 @@ def test_a_border_in_millimetres_is_whole_and_as_wide_as_it_says_on_the_final_pr
 def test_a_reduced_sticker_is_whole_too(max_side: int) -> None:
     bordered, _ = sticker(disc(400, 120), {"width_pm": 60.0}, crop="subject", margin=0, max_side=max_side)
     assert max(bordered.shape) == max_side
-    assert bordered[..., 3][0].max() < 128
+    assert is_closed(bordered)
 
 
 def test_a_border_that_leaves_no_room_on_the_print_is_refused_at_submission() -> None:

@@ -1,6 +1,7 @@
 """A photo is taken or refused by its header alone, and every refusal has a slug and names the numbers."""
 
 import io
+import random
 import struct
 import zlib
 
@@ -80,6 +81,14 @@ def test_each_kind_is_known_by_its_bytes_field_report_12(kind: str, content_type
 def test_every_way_to_begin_a_webp_is_read(options: dict) -> None:
     facts = inspect(saved(upright(65, 47), "WEBP", **options))
     assert (facts.width, facts.height) == (65, 47)
+
+
+def test_a_webp_orientation_behind_a_part_of_odd_length_is_found() -> None:
+    """Such a part is followed by a byte that belongs to none."""
+    data = saved(upright(), "WEBP", lossless=True, exif=exif(6))
+    at = data.index(b"EXIF")
+    odd = data[:at] + b"XTRA" + (3).to_bytes(4, "little") + b"odd\0" + data[at:]
+    assert inspect(odd).orientation == 6
 
 
 def test_an_iphone_portrait_which_is_two_frames_in_an_mpo_is_a_jpeg_field_report_13() -> None:
@@ -189,6 +198,19 @@ def test_a_jpeg_that_never_comes_to_its_pixels_is_unreadable_and_soon(piece: byt
     with pytest.raises(ImageUnreadableError) as raised:
         inspect(before + piece * 10_001 + whole[2:])
     assert isinstance(raised.value.__cause__, HeaderError)  # before Pillow was asked
+
+
+def test_a_png_in_an_idat_a_row_is_read_however_high_it_is() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 12_000, 8, 0, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"row") * 12_000
+    assert inspect(data).height == 12_000
+
+
+@pytest.mark.parametrize("size_bytes", [900_000, 3_000_000])
+def test_a_png_with_a_large_profile_is_taken(size_bytes: int) -> None:
+    """Pillow alone would refuse one that unpacks to more than a megabyte."""
+    profile = random.Random(0).randbytes(size_bytes)
+    assert inspect(saved(upright(), "PNG", icc_profile=profile)).width == 64
 
 
 def test_a_png_has_one_profile_at_most() -> None:

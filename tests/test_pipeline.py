@@ -188,12 +188,52 @@ def test_what_is_transparent_in_the_photo_stays_transparent() -> None:
     rgba = np.dstack((scene().rgb, np.full((240, 320), 255, np.uint8)))
     rgba[:, :160, 3] = 0
     rgba[:, 160:200, 3] = 128
+    rgba[110:130, 230:250, 3] = 0
     run = Run()
     rendered = run(saved(Image.fromarray(rgba), "PNG"))
     alpha = run.pixels("matte")
     assert not alpha[:, :160].any()
     assert (alpha[120, 170], alpha[120, 210]) == (128, 255)
     assert rendered.subject.box[0] == 160
+    shown = run.pixels("color")  # nor does the file keep the colours that were hidden
+    assert not shown[:, :160].any()
+    assert not shown[110:130, 230:250].any()
+
+
+@pytest.mark.parametrize("hidden", [(0, 0, 0), (255, 255, 255), (0, 255, 0)])
+def test_a_cut_out_comes_back_in_its_own_colours_whatever_its_file_hides(hidden) -> None:
+    """Its soft rim is not mixed with what is hidden beside it, and so must not be unmixed."""
+    alpha = scene(rim_px=24).alpha
+    rgb = np.where(alpha[..., np.newaxis] > 0, np.uint8((120, 80, 40)), np.uint8(hidden))
+    run = Run(model=Truth(alpha))
+    run(saved(Image.fromarray(np.dstack((rgb, alpha))), "PNG"))
+    shown = run.pixels("color")
+    assert (shown[shown[..., 3] > 0][:, :3] == (120, 80, 40)).all()
+    assert not shown[shown[..., 3] == 0].any()
+
+
+@dataclass
+class Onlooker:
+    """An engine that remembers what it was shown."""
+
+    seen: np.ndarray | None = None
+    name: str = "onlooker"
+    version: str = "1"
+    checkpoint_sha256: str | None = None
+
+    def alpha(self, rgb) -> Matting:
+        self.seen = rgb.copy()
+        return DiscModel().alpha(rgb)
+
+
+def test_an_engine_is_shown_grey_where_the_photo_is_transparent_and_not_what_is_hidden_there() -> None:
+    rgba = np.dstack((scene().rgb, np.full((240, 320), 255, np.uint8)))
+    rgba[:, :160, 3] = 0
+    onlooker = Onlooker()
+    Run(model=onlooker)(saved(Image.fromarray(rgba), "PNG"))
+    assert onlooker.seen is not None
+    assert (onlooker.seen[:, :160] == 128).all()
+    assert np.array_equal(onlooker.seen[:, 160:], scene().rgb[:, 160:])
 
 
 def test_a_print_size_brings_a_verdict_and_a_resolution() -> None:

@@ -105,9 +105,12 @@ def test_a_part_of_a_picture_or_one_turned_is_written_without_being_copied_first
         assert np.array_equal(by_pillow(written(view)), view)
 
 
-def test_the_bytes_are_the_same_on_one_core_and_on_all() -> None:
-    """Field report 29: same input, same bytes."""
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_the_bytes_are_the_same_on_one_core_and_on_all(is_grey: bool) -> None:
+    """Field report 29: same input, same bytes; grey painted in three channels goes another way."""
     pixels, files = noise(1500, 1100, 4), []
+    if is_grey:
+        pixels[..., 1:3] = pixels[..., :1]
 
     def on(cores: set[int]) -> None:
         os.sched_setaffinity(0, cores)  # of this thread, and of those that it starts

@@ -56,6 +56,8 @@ def test_each_channel_is_rounded_to_the_nearest_of_the_levels(levels: int) -> No
         ((255, 255, 0), LIME),  # two channels lead: luma decides
         ((255, 0, 0), RED),
         ((255, 128, 128), ORANGE),
+        ((171, 85, 85), ORANGE),
+        ((170, 42, 42), RED),  # a mean of 85 is not light
         ((0, 128, 0), LIME),
         ((128, 255, 0), SPRING),
         ((0, 0, 255), VIOLET),

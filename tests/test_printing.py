@@ -10,6 +10,7 @@ import pytest
 from shared.recipes import Recipe
 from tests.pictures import opened, photo, scene
 from worker.printing import REASONS, effective_dpi, find_reasons, judge_print
+from worker.sharpness import measure_blur
 from worker.subject import Frame, Subject, find_subject, frame_subject
 
 INSIDE = Subject(box=(0, 0, 1, 1), coverage=0.5, touches_edge=())
@@ -77,6 +78,11 @@ def test_the_largest_good_sizes_are_those_of_the_picture_that_leaves() -> None:
     }
 
 
+def test_a_resolution_is_judged_as_it_is_told() -> None:
+    found = judged(opened(photo("astronaut")), recipe(512 * 25.4 / 199.96, 512))
+    assert (found["effective_dpi"], found["reasons"]) == (200.0, [])
+
+
 def test_a_crop_leaves_fewer_pixels_for_the_same_paper() -> None:
     rgb = opened(photo("raccoon"))
     alpha = disc(rgb, 0.25)
@@ -110,6 +116,30 @@ def test_a_photo_may_be_sharp_enough_for_small_paper_and_not_for_large() -> None
     assert (large["verdict"], large["reasons"]) == ("warn", ["blurry"])
     assert large["effective_dpi"] == pytest.approx(341.4, abs=0.1)  # which by itself would look fine
     assert (small["verdict"], small["sharpness"]) == ("ok", 1)
+
+
+def test_a_photo_that_was_shaken_is_too_blurry_for_a_large_print_and_not_for_a_small_one() -> None:
+    smear = np.ones((1, 41)) / 41  # of 4096 px
+    shaken = cv2.filter2D(opened(photo("raccoon-12mp")), -1, smear)
+    large, small = judged(shaken, recipe(200, 150)), judged(shaken, recipe(30, 22.5))
+    assert large["reasons"] == ["blurry"]
+    assert small["reasons"] == []
+
+
+@pytest.mark.parametrize(
+    ("width_mm", "looked_at_px"),
+    [
+        (300, 1500),
+        (169.3, 1000),
+        (16.93, 200),
+    ],  # seen from afar; at 150 dpi; so small that little can be told
+)
+def test_focus_is_judged_as_fine_as_the_eye_sees(width_mm: float, looked_at_px: int) -> None:
+    soft = cv2.GaussianBlur(opened(photo("raccoon-12mp")), (0, 0), 10)
+    found = judged(soft, recipe(width_mm, width_mm * 0.75))
+    longer_px = max(soft.shape)
+    blur_px = measure_blur(soft, np.full(soft.shape[:2], 255, np.uint8), looked_at_px / longer_px)
+    assert found["sharpness"] == pytest.approx(1 / (1 + blur_px**2), abs=0.01)
 
 
 def test_a_subject_without_an_edge_is_worth_a_look_and_no_more() -> None:

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.catalogue import EFFECTS
 from tests.pictures import cut_out, gradient
 from worker.effects import RENDERERS, Look
+from worker.effects.retro8bit import find_edges
 from worker.palettes import FUR, learn, nearest
 
 RETRO = RENDERERS["retro8bit"]
@@ -40,12 +39,13 @@ def test_every_block_is_in_a_colour_of_the_palette() -> None:
     assert len(colors_of(sprite, alpha)) > 3
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=50))
-def test_the_table_finds_the_nearest_colour_but_for_the_width_of_a_bin(colors) -> None:
-    rgb = np.array([colors], dtype=np.uint8)
-    distance = np.linalg.norm(rgb[0, :, np.newaxis].astype(float) - FUR, axis=-1)
-    found = np.linalg.norm(rgb[0].astype(float) - nearest(rgb, FUR)[0], axis=-1)
-    assert (found <= distance.min(axis=1) + 2 * np.sqrt(3) * 4).all()
+def test_the_table_finds_the_nearest_colour_but_for_the_width_of_a_bin() -> None:
+    levels = np.arange(0, 256, 5, dtype=np.uint8)
+    rgb = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    distances = [np.linalg.norm(rgb[0].astype(float) - color, axis=-1) for color in FUR]
+    excess = np.linalg.norm(rgb[0].astype(float) - nearest(rgb, FUR)[0], axis=-1) - np.min(distances, axis=0)
+    assert excess.max() <= 2 * np.sqrt(3) * 3.5  # from a bin's middle to its corner, twice
+    assert excess.mean() < 0.1
 
 
 def test_colours_of_the_palette_stay_as_they_are() -> None:
@@ -60,6 +60,8 @@ def test_a_block_has_the_mean_colour_of_what_is_opaque_in_it() -> None:
     alpha[:, 10:] = 1  # nearly nothing of the grey is there
     sprite, opacity = RETRO(rgb, alpha, TEN | {"block_pm": 20}, LOOK)
     assert colors_of(sprite, opacity) == {tuple(FUR[9].tolist())}
+    sprite, opacity = RETRO(rgb[:, :10], alpha[:, :10] // 2, TEN | {"block_pm": 10}, LOOK)
+    assert colors_of(sprite, opacity) == {tuple(FUR[9].tolist())}  # however faint it is
 
 
 @pytest.mark.parametrize("edges", [True, False])
@@ -80,6 +82,14 @@ def test_blocks_are_finer_where_an_edge_runs_and_nowhere_else() -> None:
     assert np.array_equal(fine[:, 90:], coarse[:, 90:])
 
 
+@pytest.mark.parametrize(("step", "runs"), [(35, False), (45, True)])
+def test_an_edge_is_a_step_of_40_levels(step: int, runs: bool) -> None:
+    colors = np.full((8, 8, 3), 60, np.uint8)
+    colors[:, 4:] += np.uint8(step)
+    edges = find_edges(colors, np.ones((8, 8), np.float32))
+    assert edges[:, 3:5].all() == edges.any() == runs
+
+
 def test_the_silhouette_is_made_of_whole_blocks_that_are_there_or_not() -> None:
     rgb, alpha = cut_out()
     _, opacity = RETRO(rgb, alpha, TEN, LOOK)
@@ -96,7 +106,7 @@ def test_a_subject_that_is_faint_throughout_is_not_lost() -> None:
     assert (opacity == RETRO(rgb, alpha, TEN, LOOK)[1]).mean() > 0.97
 
 
-@pytest.mark.parametrize("count", [8, 20, 64])
+@pytest.mark.parametrize("count", [8, 20, 32, 64])
 def test_a_palette_that_is_given_is_found_in_the_subject(count: int) -> None:
     rgb, alpha = gradient(160, 120), opaque
     sprite, opacity = RETRO(rgb, alpha, TEN | {"palette": count}, LOOK)

@@ -8,8 +8,11 @@ from shared.catalogue import EFFECTS
 from shared.recipes import EffectRequest, Recipe
 from tests.pictures import saved
 from tests.test_pipeline import Run, Truth
+from worker.arrays import Box
 from worker.effects import REACHES, RENDERERS, Look
 from worker.effects.shadow import drop
+from worker.room import find_room
+from worker.subject import Subject, crop_box
 
 DEFAULTS = EFFECTS["shadow"].defaults()
 LOOK = Look(subject_px=1000, seed=0)
@@ -72,6 +75,32 @@ def test_a_crop_leaves_it_room(changes) -> None:
     assert edges.max() <= 0.02 * 255
     full, cut = alpha.astype(int).sum(), 255 * 100 * 100
     assert full > cut
+
+
+def widest(width: int, height: int, margin: float = 0) -> tuple[int, Box]:
+    """Return the room for the widest shadow of a subject that fills its photo, and what is kept around it."""
+    request = EffectRequest(name="shadow", parameters=DEFAULTS | {"offset_pm": 60, "blur_pm": 50})
+    recipe = Recipe(effects=(request,), format="webp", crop="subject", margin=margin)
+    subject = Subject(box=(0, 0, width, height), coverage=1, touches_edge=())
+    room_px = find_room(subject, recipe, (height, width))
+    return room_px, crop_box(subject, recipe, (height, width), room_px)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(640, 480), (4000, 3000), (4000, 6000), (8000, 6000), (4000, 1000)]
+)
+def test_the_widest_one_of_a_usual_photo_has_all_the_room_that_it_needs(width: int, height: int) -> None:
+    reach = REACHES["shadow"]({"offset_pm": 60, "blur_pm": 50}, Look(subject_px=max(width, height), seed=0))
+    assert widest(width, height)[0] == reach
+
+
+@pytest.mark.parametrize("margin", [0, 0.5])
+@pytest.mark.parametrize(("width", "height"), [(12_000, 5000), (5000, 12_000), (12_000, 1000), (12_000, 32)])
+def test_the_widest_one_of_the_longest_photo_fits_a_webp_and_the_memory(width, height, margin) -> None:
+    """A WebP ends at 16,383 px a side."""
+    _, box = widest(width, height, margin)
+    assert 12_000 < box.longer_side <= 16_383
+    assert width * height < box.width * box.height <= 2 * width * height + 8_000_000
 
 
 def test_it_reaches_as_far_as_it_says() -> None:

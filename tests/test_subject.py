@@ -59,8 +59,10 @@ def test_a_result_shows_the_whole_photo_unless_a_crop_is_asked_for_field_report_
 
 @pytest.mark.parametrize(("margin", "shape"), [(0, (40, 50)), (0.1, (50, 60)), (0.5, (85, 100))])
 def test_a_crop_has_a_margin_of_the_subjects_longer_side_as_far_as_the_photo_reaches(margin, shape) -> None:
-    frame = framed(matte(30, 20, 50, 40), crop="subject", margin=margin)
+    alpha = matte(30, 20, 50, 40)
+    frame = framed(alpha, crop="subject", margin=margin)
     assert frame.alpha.shape == shape
+    assert framed(alpha.T, crop="subject", margin=margin).alpha.shape == shape[::-1]
     assert (frame.subject.width, frame.subject.height) == (50, 40)
     assert frame.work == frame.subject
 

@@ -23,6 +23,8 @@ PREVIEW_MAX_SIDE_PX = 1024
 
 #: No difference is seen at arm's length; method 0 is four times as fast as 4 for a quarter more bytes.
 _WEBP_QUALITY, _WEBP_METHOD = 90, 0
+#: Of a picture of so much detail, from 16 megapixels on, that method 0 overflows a table of the format's.
+_WEBP_METHOD_OF_DETAIL = 2
 #: 4:4:4, because a subject on a flat colour has the sharp coloured edges that subsampling spoils.
 _JPEG_QUALITY, _JPEG_SUBSAMPLING = 92, 0
 _PREVIEW_QUALITIES = (85, 75, 60, 45, 30, 15)
@@ -97,11 +99,15 @@ def _webp(colour: Rgb, alpha: Alpha | None, _dpi: float | None, quality: int = _
     """Encode a WebP, which has nowhere to keep a resolution."""
     image = Image.fromarray(colour if alpha is None else cv2.merge([colour, alpha]))
     # Not exact: hidden colours become what costs and bleeds least, and no decoder shows them.
-    return _saved(image, "WEBP", quality=quality, method=_WEBP_METHOD, alpha_quality=100, exact=False)
+    options = {"quality": quality, "alpha_quality": 100, "exact": False}
+    try:
+        return _saved(image, "WEBP", method=_WEBP_METHOD, **options)
+    except ValueError:
+        return _saved(image, "WEBP", method=_WEBP_METHOD_OF_DETAIL, **options)
 
 
 def _jpeg(colour: Rgb, _alpha: Alpha | None, dpi: float | None) -> bytes:
-    options = {} if dpi is None else {"dpi": (dpi, dpi)}
+    options = {} if dpi is None else {"dpi": (max(1, round(dpi)),) * 2}
     image = Image.fromarray(colour)
     return _saved(image, "JPEG", quality=_JPEG_QUALITY, subsampling=_JPEG_SUBSAMPLING, **options)
 

@@ -9,7 +9,7 @@ import numpy as np
 from worker.arrays import OPAQUE, Alpha, Plane, Rgb
 
 #: A Gaussian this wide loses nothing visible to linear interpolation between its samples.
-_ENOUGH_SIGMA_PX = 1.5
+ENOUGH_SIGMA_PX = 1.5
 #: Keeps the quotient finite where there is no subject at all.
 _NOTHING = 1e-6
 
@@ -34,7 +34,7 @@ def blur_within(values: Plane, weights: Plane, sigma_px: float) -> Plane:
     Knutsson and Westin, "Normalized and Differential Convolution", CVPR 1993.
     """
     height, width = values.shape
-    factor = max(1, min(int(sigma_px / _ENOUGH_SIGMA_PX), height, width))
+    factor = max(1, min(int(sigma_px / ENOUGH_SIGMA_PX), height, width))
     weighted, small_weights = _reduced(values * weights, factor), _reduced(weights, factor)
     total = cv2.GaussianBlur(weighted, (0, 0), sigma_px / factor)
     mean = total / (cv2.GaussianBlur(small_weights, (0, 0), sigma_px / factor) + np.float32(_NOTHING))

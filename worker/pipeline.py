@@ -16,13 +16,14 @@ import numpy as np
 
 from shared.errors import NoSubjectError
 from shared.recipes import EffectRequest, Recipe
-from worker.arrays import Alpha, Rgb, scale_alpha
+from worker.arrays import OPAQUE, Alpha, Rgb, scale_alpha
 from worker.decode import Glimpse, Photo, decode, glimpse
 from worker.effects import RENDERERS, Look, parameters_of, reach_px
 from worker.encode import Artifact, encode_matte, encode_preview, encode_result, require_encodable
 from worker.foreground import estimate_foreground
 from worker.matting import Glancing, Matting, MattingModel
 from worker.printing import effective_dpi, judge_print
+from worker.refinement import refine_edges
 from worker.room import find_room
 from worker.subject import Frame, Subject, find_subject, frame_subject, over
 
@@ -97,7 +98,7 @@ def render(
     if not matting.has_subject:
         raise NoSubjectError("No subject was found; upload a photo in which one stands out.")
     facts, seed = photo.public, photo.seed
-    rgb, alpha = _cut_out(photo, matting.alpha, stages)
+    rgb, alpha = _cut_out(photo, _matte(photo, matting, recipe, stages), stages)
     del photo  # its pixels are not needed beside the cut-out's
     with stages.stage("foreground"):
         subject = find_subject(alpha)
@@ -123,8 +124,12 @@ def _seen(data: bytes, model: MattingModel, stages: _Stages) -> tuple[Photo, Mat
     with stages.stage("decode"):
         photo = decode(data)
     with stages.stage("matte"):
-        own = photo.alpha
-        return photo, model.alpha(photo.rgb if own is None else over(photo.rgb, own, _BEHIND))
+        return photo, model.alpha(_shown(photo))
+
+
+def _shown(photo: Photo) -> Rgb:
+    """Return a photo as it is seen: without the colours that its own opacity hides."""
+    return photo.rgb if photo.alpha is None else over(photo.rgb, photo.alpha, _BEHIND)
 
 
 def _seen_at_a_glance(data: bytes, small: Glimpse, model: Glancing, stages: _Stages) -> tuple[Photo, Matting]:
@@ -136,12 +141,22 @@ def _seen_at_a_glance(data: bytes, small: Glimpse, model: Glancing, stages: _Sta
             return photo.result(), matting
 
 
+def _matte(photo: Photo, matting: Matting, recipe: Recipe, stages: _Stages) -> Alpha:
+    """Return the engine's matte, or that with the edges refined."""
+    if recipe.edges == "plain":
+        return matting.alpha
+    with stages.stage("matte"):
+        return refine_edges(_shown(photo), matting.alpha, matting.seen_px)
+
+
 def _cut_out(photo: Photo, alpha: Alpha, stages: _Stages) -> tuple[Rgb, Alpha]:
     """Return the subject's own colour and its opacity."""
     with stages.stage("foreground"):
-        rgb = estimate_foreground(photo.rgb, alpha)
+        rgb = estimate_foreground(_shown(photo), alpha)
         if photo.alpha is None:
             return rgb, alpha
+        # Where the file itself is not opaque its colour is the subject's own already.
+        np.copyto(rgb, photo.rgb, where=(photo.alpha < OPAQUE)[..., np.newaxis])
         scaled = scale_alpha(alpha, photo.alpha)
         rgb[scaled == 0] = 0
     return rgb, scaled

@@ -19,7 +19,7 @@ _LOW_DPI, _VERY_LOW_DPI = 200, 100
 #: Focus is judged as fine as the eye sees at arm's length.  A large print is seen from farther away, and of
 #: fewer pixels than the least nothing can be told.
 _SEEN_DPI, _MOST_PX, _LEAST_PX = 150, 1500, 200
-#: A blur of 0.8 pixels there, and of 2.4 (as measured, which is half a pixel less than it is).
+#: A blur of 0.8 pixels there, and of 2.4 (as measured, which is a third of a pixel less than it is).
 _BLURRY_BELOW, _VERY_BLURRY_BELOW = 0.6, 0.15
 _SMALL_BELOW = 0.05
 _UNCERTAIN_ABOVE = 0.25
@@ -55,9 +55,10 @@ def px_per_mm(width: int, height: int, recipe: Recipe) -> float | None:
 
 def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, object] | None:
     """Return the job's ``print`` member, or ``None`` if no print is asked for."""
-    dpi = effective_dpi(frame, recipe)
-    if dpi is None:
+    exact_dpi = effective_dpi(frame, recipe)
+    if exact_dpi is None:
         return None
+    dpi = round(exact_dpi, 1)  # judged as it is told
     sharpness, uncertain = _seen_sharpness(frame, dpi), _uncertain_share(frame.alpha)
     coverage = float(frame.alpha.mean()) / OPAQUE
     reasons = find_reasons(
@@ -68,7 +69,7 @@ def judge_print(frame: Frame, subject: Subject, recipe: Recipe) -> dict[str, obj
         touches_edge=subject.touches_edge,
     )
     return {
-        "effective_dpi": round(dpi, 1),
+        "effective_dpi": dpi,
         **_largest_sizes(frame.alpha),
         "sharpness": round(sharpness or 0.0, 3),
         "coverage": round(coverage, 4),

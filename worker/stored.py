@@ -19,6 +19,8 @@ from worker.jpeg_scans import MAX_SCANS, has_too_many_scans
 
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _WIDE_OPAQUE = 65_535
+#: Where a PNG says how many bits a channel has; and how many Pillow gives.
+_PNG_DEPTH_AT, _BITS = 24, 8
 _COLOURS_OF_JPEG = {"RGB": "RGB", "L": "GRAY"}
 
 
@@ -49,6 +51,8 @@ def read_stored(data: bytes, facts: PhotoFacts) -> Stored:
         stored = _turbo(data, image) if facts.kind is Kind.JPEG else None
         if stored is None:
             image.load()
+            if facts.kind is Kind.PNG:
+                _scale_key(image, depth=data[_PNG_DEPTH_AT])
             stored = _by_pillow(image)
         if sorted(stored.colour.shape[:2]) != sorted((facts.width, facts.height)):
             raise ValueError(f"{stored.colour.shape[:2]} behind a header of {facts.width} x {facts.height}")  # noqa: TRY301 - one more way to be damaged
@@ -98,6 +102,15 @@ def _turbo(data: bytes, image: ImageFile, least_side_px: int = 0) -> Stored | No
         return None
     colour = pixels[..., 0] if space == "GRAY" else pixels
     return Stored(colour=colour, alpha=None, icc_profile=image.info.get("icc_profile"))
+
+
+def _scale_key(image: ImageFile, depth: int) -> None:
+    """Bring a PNG's transparent colour to 8 bits a channel, as Pillow has the pixels and not the key."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and depth < _BITS:
+        image.info["transparency"] = key * (OPAQUE // (2**depth - 1))
+    if image.mode == "RGB" and isinstance(key, tuple) and depth > _BITS:
+        image.info["transparency"] = tuple(level >> _BITS for level in key)
 
 
 def _by_pillow(image: ImageFile) -> Stored:

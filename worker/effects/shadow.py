@@ -8,7 +8,7 @@ import numpy as np
 from worker.arrays import Alpha, Rgb
 from worker.effects.look import Look, Parameters
 from worker.layers import lay_beneath
-from worker.neighbourhoods import blur_within
+from worker.neighbourhoods import ENOUGH_SIGMA_PX, blur_within
 
 _BLACK = (0, 0, 0)
 #: Down for each step to the right: light falls from high on the left.
@@ -33,10 +33,15 @@ def drop(alpha: Alpha, parameters: Parameters, look: Look) -> Alpha:
     Where the cut-out is cut off by the photo's edge, so is its shadow, and it goes on there as if both did.
     """
     height, width = alpha.shape
-    offset_px = look.px(parameters["offset_pm"])
-    move = np.array([[1, 0, offset_px], [0, 1, _SLOPE * offset_px]])
-    fallen = cv2.warpAffine(alpha, move, (width, height), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     sigma_px = look.px(parameters["blur_pm"])
+    # In small, where it costs a large picture neither time nor memory.
+    factor = max(1, min(int(sigma_px / ENOUGH_SIGMA_PX), height, width))
+    size = -(-width // factor), -(-height // factor)
+    small = alpha if factor == 1 else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    offset_px = look.px(parameters["offset_pm"]) / factor
+    move = np.array([[1, 0, offset_px], [0, 1, _SLOPE * offset_px]])
+    fallen = cv2.warpAffine(small, move, size, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     if sigma_px:
-        fallen = blur_within(fallen, np.ones_like(fallen), sigma_px)
-    return np.asarray(cv2.convertScaleAbs(fallen, alpha=parameters["opacity"]), dtype=np.uint8)
+        fallen = blur_within(fallen, np.ones_like(fallen), sigma_px / factor)
+    cover = cv2.convertScaleAbs(fallen, alpha=parameters["opacity"])
+    return np.asarray(cover if factor == 1 else cv2.resize(cover, (width, height)), dtype=np.uint8)

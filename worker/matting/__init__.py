@@ -15,6 +15,7 @@ class Matting:
 
     alpha: Alpha  #: (H, W) of the photo, 0 to 255
     has_subject: bool
+    seen_px: int = 1024  #: longer side at which the engine saw the photo
 
 
 class MattingModel(Protocol):

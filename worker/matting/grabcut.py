@@ -55,7 +55,7 @@ class GrabCut:
         mask = _without_specks(_cut(calm))
         if not _stands_out(calm, mask):
             return Matting(alpha=np.zeros((height, width), np.uint8), has_subject=False)
-        return Matting(alpha=_enlarge(mask, width, height), has_subject=True)
+        return Matting(alpha=_enlarge(mask, width, height), has_subject=True, seen_px=_SIDE_PX)
 
 
 def _working_size(width: int, height: int) -> tuple[int, int]:

@@ -45,7 +45,8 @@ class InspyrenetEngine:
         logits = self.network(small)
         _require_finite(logits)
         alpha: Alpha = enlarged(stretched(logits)[0], height, width).cpu().numpy()
-        return Matting(alpha=alpha, has_subject=bool(shows_subject(logits)[0]))
+        has_subject = bool(shows_subject(logits)[0])
+        return Matting(alpha=alpha, has_subject=has_subject, seen_px=self.network.side_px)
 
 
 def _require_finite(logits: Tensor) -> None:

@@ -77,7 +77,8 @@ class TransparentBackground:
         with torch.inference_mode():
             logits = self.network.forward_inspyre(image)["saliency"][-1][:, 0].float()
             alpha = enlarged(stretched(logits)[0], height, width)
-        return Matting(alpha=alpha.cpu().numpy(), has_subject=bool(shows_subject(logits)[0]))
+        has_subject = bool(shows_subject(logits)[0])
+        return Matting(alpha=alpha.cpu().numpy(), has_subject=has_subject, seen_px=self.side_px)
 
 
 def load_package(digests: Digests, device: str) -> TransparentBackground:
