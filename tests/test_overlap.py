@@ -28,11 +28,13 @@ class Network:
     meanwhile: list[Callable[[], None]]
     side_px: int = SIDE_PX
     inside: list[int] = field(default_factory=list)
+    entered: threading.Event = field(default_factory=threading.Event)
     _now: int = 0
 
     def __call__(self, _rgb: torch.Tensor) -> torch.Tensor:
         self._now += 1
         self.inside.append(self._now)
+        self.entered.set()
         self.meanwhile.pop(0)()
         self._now -= 1
         logits = torch.full((1, SIDE_PX, SIDE_PX), -9.0)
@@ -89,7 +91,7 @@ def test_one_decodes_and_the_other_encodes_while_the_network_is_at_work(engine_w
     engine = engine_with(network)
     with ThreadPoolExecutor(2) as deliveries:
         running = deliveries.submit(first.run, engine)
-        first.wait_for("matte")
+        assert network.entered.wait(WITHIN_S)
         other = deliveries.submit(second.run, engine)
         running.result(WITHIN_S)
         other.result(WITHIN_S)
