@@ -34,8 +34,8 @@ def long_queue(folder: Path, effort: Effort) -> Finding:
     with Plant(folder, workers=2, slots=2, engine_s=0.005) as plant:
         ids = [plant.new_id() for _ in range(effort.jobs)]
         with ThreadPoolExecutor(4) as pool:
-            list(track([pool.submit(plant.accept, job_id) for job_id in ids], "queueing"))
-            pool.shutdown(wait=True)
+            for future in track([pool.submit(plant.accept, job_id) for job_id in ids], "queueing"):
+                future.result()
         doubled = dice.sample(ids, int(effort.jobs * DUPLICATES))
         for job_id in doubled:
             plant.queue.publish(messages.JOBS, messages.encode(messages.JobMessage(job_id=job_id)))

@@ -71,8 +71,8 @@ BUGS = (
     Bug(
         what="a job is promised without a marker",
         file="shared/ledger.py",
-        old="lambda: self._store_photo(accepted, photo), lambda: self.mark(job_id, 0)",
-        new="lambda: self._store_photo(accepted, photo), lambda: 7",
+        old='return self.store.create(name, b"{}").generation',
+        new="return 7",
     ),
     Bug(
         what="the winner's pictures are deleted with the losers'",
@@ -87,10 +87,10 @@ BUGS = (
         new="    Release.BUG.value: InternalError,\n    Release.STORAGE.value: InternalError,",
     ),
     Bug(
-        what="a failure is told to no operator",
-        file="shared/settling.py",
-        old="not in PHOTO_FAULTS:\n",
-        new="in ():\n",
+        what="attempts are used up too late",
+        file="shared/pace.py",
+        old="COUNTED_CLAIMS = 3",
+        new="COUNTED_CLAIMS = 5",
     ),
     Bug(
         what="a key is taken for another request",
