@@ -1,5 +1,6 @@
 """What more than one file of tests needs: a Pub/Sub emulator for each process that runs tests."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 from ops.emulator import MISSING, is_installed
 from tests.emulator import running
 from tests.system import in_ci
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that has us run in the background says so; the commands that tests interrupt would not notice.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
