@@ -29,7 +29,9 @@ REMEMBERED_S = 5.0
 _DRAIN_S = 0.25
 _AT_LEISURE = threads // 2
 _LOOK_S = 0.25
-_PIECE_BYTES = 4096
+#: What comes first is read in small pieces, so that it is known; the rest as it is asked for, since gunicorn
+#: copies all that it has read ahead at each call.
+_FIRST_BYTES, _PIECE_BYTES = 65_536, 4096
 
 
 class CrowdedError(TransientError):
@@ -46,13 +48,16 @@ class Body:
     came_bytes: int = 0
 
     def read(self, size: int) -> bytes:
-        """Read in small pieces, so that what has come is known while more is waited for."""
+        """Read, and count what has come."""
         pieces: list[bytes] = []
-        while size > 0 and (piece := self.stream.read(min(size, _PIECE_BYTES))):
+        while size > 0 and (piece := self.stream.read(self._next_bytes(size))):
             pieces.append(piece)
             self.came_bytes += len(piece)
             size -= len(piece)
         return b"".join(pieces)
+
+    def _next_bytes(self, size: int) -> int:
+        return min(size, _PIECE_BYTES) if self.came_bytes < _FIRST_BYTES else size
 
     def is_slow(self, now: float, *, after_s: float) -> bool:
         """Whether it has been coming for so long, and too slowly."""

@@ -49,7 +49,11 @@ def duplicated(folder: Path, effort: Effort) -> Finding:
                 plant.require_succeeded(job_id)
                 require(plant.inferences()[job_id] == 1, "D1", f"{plant.inferences()[job_id]} inferences")
     require(set(answers) <= {204, 503}, "D1", f"answers {dict(answers)}")
-    return Finding(runs=effort.repeats, violations=found, figure=f"1 inference each; answers {dict(answers)}")
+    return Finding(
+        runs=effort.repeats,
+        violations=found,
+        figure=f"{effort.repeats - len(found)} with 1 inference; answers {dict(answers)}",
+    )
 
 
 def _pushed_at_once(plant: Plant, job_id: str, start: Barrier, _number: int) -> int:
@@ -180,5 +184,5 @@ def unpublished(folder: Path, effort: Effort) -> Finding:
                     require(answer.status_code == 202, "P1", f"{answer.status_code} after {trouble}")
                     require(answered_s[-1] <= 12, "P1", f"answered after {answered_s[-1]:.1f} s")
                     plant.require_succeeded(answer.json()["id"])
-    figure = f"lost 0 of {len(answered_s)}; answered after {max(answered_s):.1f} s at most"
+    figure = f"lost {len(found)} of {len(answered_s)}; answered after {max(answered_s):.1f} s at most"
     return Finding(runs=len(answered_s), violations=found, figure=figure)

@@ -103,4 +103,6 @@ def clocks_apart(folder: Path, effort: Effort) -> Finding:
         for job_id in ids:
             with violations(found, job_id):
                 plant.require_succeeded(job_id)
-    return Finding(runs=jobs, violations=found, figure=f"{jobs} jobs, lost 0, an hour and a day apart")
+    return Finding(
+        runs=jobs, violations=found, figure=f"{jobs} jobs, lost {len(found)}, an hour and a day apart"
+    )
