@@ -7,9 +7,11 @@ import os
 import secrets
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from flask import Flask, Response, request
 
 from shared import logs
@@ -18,7 +20,7 @@ from shared.ledger import Ledger
 from shared.settings import Settings
 from shared.side_by_side import in_thread
 from worker.app import Lifecycle, create_app
-from worker.arrays import Rgb
+from worker.arrays import OPAQUE, Rgb
 from worker.matting import Matting
 from worker.matting.disc import DiscModel
 from worker.model_gate import ModelGate
@@ -30,7 +32,7 @@ TAKES_S = 0.005
 
 
 class FiveMs:
-    """Finds a disc, and takes its time."""
+    """Finds a disc with a hard edge, so that there is no colour to unmix, and takes its time."""
 
     name, version, checkpoint_sha256 = "disc", "1", None
 
@@ -40,7 +42,8 @@ class FiveMs:
     def alpha(self, rgb: Rgb) -> Matting:
         """Implement ``MattingModel``."""
         time.sleep(TAKES_S)
-        return self._disc.alpha(rgb)
+        found = self._disc.alpha(rgb)
+        return replace(found, alpha=np.where(found.alpha > OPAQUE // 2, OPAQUE, 0).astype(np.uint8))
 
 
 def ours() -> Flask:

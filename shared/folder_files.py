@@ -4,6 +4,7 @@ A draft is written, stamped and synced under a name that nobody looks at; its mt
 A killed writer leaves a draft behind at most, and drafts are swept by their age.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -18,22 +19,56 @@ from typing import NamedTuple
 
 from shared.errors import StoreUnavailableError
 
+#: Where a process finds what it has open.
+_OF_THIS_PROCESS = "/proc/self/fd"
+#: What a file system says that has no files without a name (NFS; a kernel before 3.11 sees a folder).
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+_MODE = 0o666  # less the umask, as for any file that is opened
+
 #: What the kernel says where an object is meant and a folder, or nothing, is found.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
+class Draft(NamedTuple):
+    """A whole and durable file that nobody looks at."""
+
+    source: str  #: what it can be reached by
+    stat: os.stat_result
+    descriptor: int | None = None  #: of one that has no name at all
+
+    def link_to(self, path: Path) -> None:
+        """Give the file a name; ``FileExistsError`` if that is taken."""
+        # Only where it is given a folder does Python have the kernel follow /proc's link to the file.
+        os.link(self.source, path, src_dir_fd=self.descriptor)
+
+
 class Drafts:
-    """The folder of temporary files, on the same file system as the objects."""
+    """Files in the making, on the file system of the objects: without a name where that can be had."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._has_unnamed = hasattr(os, "O_TMPFILE") and Path(_OF_THIS_PROCESS).is_dir()
 
     @contextmanager
-    def draft(self, data: bytes | Path, stamp_ns: Callable[[], int]) -> Iterator[tuple[Path, os.stat_result]]:
-        """Lend a durable file of these bytes; its own name is gone afterwards, whatever happens."""
+    def draft(self, data: bytes | Path, stamp_ns: Callable[[], int], beside: Path) -> Iterator[Draft]:
+        """Lend a file of these bytes, to be given a name; what was given none is gone afterwards."""
+        descriptor = self._unnamed(beside) if isinstance(data, bytes) else None
+        if descriptor is None or isinstance(data, Path):
+            with self.named(data, stamp_ns) as draft:
+                yield draft
+            return
+        try:
+            written = _written(descriptor, data, stamp_ns)
+            yield Draft(f"{_OF_THIS_PROCESS}/{descriptor}", written, descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def named(self, data: bytes | Path, stamp_ns: Callable[[], int]) -> Iterator[Draft]:
+        """Lend a file that can take another one's place; its own name is gone afterwards."""
         path = self.folder / secrets.token_hex(16)
         try:
-            yield path, _fill(path, data, stamp_ns)
+            yield Draft(str(path), _fill(path, data, stamp_ns))
         finally:
             with suppress(OSError):  # what is left is swept later
                 path.unlink()
@@ -50,19 +85,39 @@ class Drafts:
                     removed += 1
         return removed
 
+    def _unnamed(self, beside: Path) -> int | None:
+        """Open a file without a name, which a killed writer cannot leave; ``None`` where there are none."""
+        if not self._has_unnamed:
+            return None
+        try:
+            return os.open(beside, os.O_TMPFILE | os.O_WRONLY, _MODE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # the folder is not there yet
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            self._has_unnamed = False
+            return None
+
 
 def _fill(path: Path, data: bytes | Path, stamp_ns: Callable[[], int]) -> os.stat_result:
     if isinstance(data, Path) and _is_linked(data, path):
         with path.open("rb") as file:
             return _seal(file.fileno(), stamp_ns())
     with path.open("xb") as file:
-        if isinstance(data, Path):
-            with data.open("rb") as source:
-                shutil.copyfileobj(source, file, 1 << 20)
-        else:
-            file.write(data)
+        if isinstance(data, bytes):
+            return _written(file.fileno(), data, stamp_ns)
+        with data.open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
         file.flush()
         return _seal(file.fileno(), stamp_ns())
+
+
+def _written(descriptor: int, data: bytes, stamp_ns: Callable[[], int]) -> os.stat_result:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    return _seal(descriptor, stamp_ns())
 
 
 def _is_linked(source: Path, path: Path) -> bool:
@@ -92,11 +147,20 @@ def _seal(descriptor: int, stamp_ns: int) -> os.stat_result:
 
 
 def make_folders(root: Path, folder: Path, changed: set[Path]) -> None:
-    """Make the folders from a root down to one, and add those that have a new entry to a set."""
-    for each in [*reversed(folder.relative_to(root).parents), folder.relative_to(root)][1:]:
+    """Make a folder and those above it up to a root, and add those that have a new entry to a set."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if folder == root:
+            raise
+        make_folders(root, folder.parent, changed)
         with suppress(FileExistsError):
-            (root / each).mkdir()
-            changed.add((root / each).parent)
+            folder.mkdir()
+            changed.add(folder.parent)
+    else:
+        changed.add(folder.parent)
 
 
 def prune_folders(root: Path, folder: Path) -> None:

@@ -22,7 +22,17 @@ from shared.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from shared.folder_files import ABSENT, Drafts, Found, held, make_folders, prune_folders, sync_folder, walk
+from shared.folder_files import (
+    ABSENT,
+    Draft,
+    Drafts,
+    Found,
+    held,
+    make_folders,
+    prune_folders,
+    sync_folder,
+    walk,
+)
 from shared.object_names import check_name, check_prefix, clash
 from shared.ports import Blob, Listing, Stat
 
@@ -83,12 +93,12 @@ class FolderStore(BehindTheApi):
             data.stat()  # a missing source is the caller's error, not the store's
         with _translated():
             self._refuse_if_taken(name, path)
-            with self._drafts.draft(data, self._clock_ns) as (draft, written):
+            with self._drafts.draft(data, self._clock_ns, self._root / name.partition("/")[0]) as draft:
                 changed = self._place(name, draft, path)
             # Innermost first: most journals write the others with it.
             for folder in sorted(changed, reverse=True):
                 sync_folder(self._root, folder)
-        return _stat(name, written, self._clock_ns())
+        return _stat(name, draft.stat, self._clock_ns())
 
     def replace(self, name: str, data: bytes, *, generation: int) -> Stat:
         """Write a new version of an object if its generation is still the given one."""
@@ -100,14 +110,14 @@ class FolderStore(BehindTheApi):
         try:
             with self._looking_for(name):
                 _require(name, path.lstat(), generation)
-                with self._drafts.draft(data, stamp_ns) as (draft, written):
+                with self._drafts.named(data, stamp_ns) as draft:
                     with held(path) as current:  # for two system calls only: the bytes are on the disk
                         _require(name, current, generation)
-                        draft.replace(path)
+                        Path(draft.source).replace(path)
                     sync_folder(self._root, path.parent)
         except NoSuchObjectError as error:
             raise _mismatch(name, generation) from error
-        return _stat(name, written, self._clock_ns())
+        return _stat(name, draft.stat, self._clock_ns())
 
     def list(self, prefix: str) -> Listing:
         """Return every object whose name starts with a prefix, ordered by name."""
@@ -159,12 +169,12 @@ class FolderStore(BehindTheApi):
                 self._drafts.folder.stat()  # an unmounted disk must not look like a missing object
                 raise NoSuchObjectError(f"There is no object {name!r}.") from error
 
-    def _place(self, name: str, draft: Path, path: Path) -> set[Path]:
+    def _place(self, name: str, draft: Draft, path: Path) -> set[Path]:
         """Give a draft its name; return the folders that have a new entry."""
         changed = {path.parent}
         for _ in range(_TRIES):
             try:
-                path.hardlink_to(draft)
+                draft.link_to(path)
             except FileExistsError:
                 self._refuse_if_taken(name, path)
             except FileNotFoundError:

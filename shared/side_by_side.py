@@ -3,15 +3,19 @@
 Whoever starts something beside itself waits for it before it returns, so that nothing lands afterwards.
 """
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Protocol, TypeVar
+
+from shared.threads import Threads
 
 T = TypeVar("T")
 First = TypeVar("First")
 Second = TypeVar("Second")
+
+_THREADS = Threads("beside")
 
 
 class Beside(Protocol):
@@ -32,9 +36,8 @@ def here(work: Callable[[], T]) -> Future[T]:
 def in_thread(work: Callable[[], T]) -> Future[T]:
     """Do the work in a thread of its own, which does not keep the process from ending."""
     future: Future[T] = Future()
-    thread = threading.Thread(target=copy_context().run, args=(_do, work, future), name="beside", daemon=True)
     try:
-        thread.start()
+        _THREADS.start(partial(copy_context().run, _do, work, future))
     except RuntimeError:
         _do(work, future)  # the system has no thread to spare: one after the other, then
     return future

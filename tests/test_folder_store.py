@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import folder_files
 from shared.errors import NameTakenError, NoSuchObjectError, StoreFullError, StoreUnavailableError
 from shared.folder_files import sync_folder
 from shared.folder_store import FolderStore, translate
@@ -137,6 +138,48 @@ def test_a_folder_that_is_gone_is_unavailable_and_not_empty(store, root, is_empt
     root.with_name("moved").rename(root)
     store.ping()
     assert names(store) == ["a/b"]
+
+
+# --- files without a name --------------------------------------------------------------------------
+
+
+def test_bytes_in_the_making_have_no_name_that_a_killed_writer_could_leave(store, root, monkeypatch) -> None:
+    store.create("a/first", b"makes the folder")
+    seen, seal = [], folder_files._seal
+    monkeypatch.setattr(
+        folder_files, "_seal", lambda *given: (seen.append({*root.rglob("*")}), seal(*given))[1]
+    )
+    store.create("a/b", b"here")
+    assert seen == [{root / ".tmp", root / "a", root / "a" / "first"}]
+    assert store.read("a/b").data == b"here"
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])
+def test_a_file_system_that_names_every_file_is_asked_once(store, root, monkeypatch, code) -> None:
+    store.create("a/first", b"makes the folder")
+    asked, opened = [], os.open
+
+    def refuse(path, flags, *given) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            asked.append(path)
+            raise OSError(code, os.strerror(code))
+        return opened(path, flags, *given)
+
+    monkeypatch.setattr(os, "open", refuse)
+    store.create("a/b", b"here")
+    store.create("a/c", b"too")
+    assert (asked, names(store), drafts(root)) == ([root / "a"], ["a/b", "a/c", "a/first"], [])
+
+
+def test_a_disk_that_refuses_to_open_a_file_is_not_taken_for_one_that_cannot(store, monkeypatch) -> None:
+    store.create("a/first", b"makes the folder")
+
+    def refuse(*_given) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreUnavailableError, match="Read-only"):
+        store.create("a/b", b"here")
 
 
 # --- what the dead left ---------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from shared import side_by_side
 from shared.logs import bound, bound_fields
 from shared.side_by_side import both, here, in_thread
+from shared.threads import Threads
 from tests.beside import ORDERS, Drawn
 
 WAIT_S = 10.0
@@ -54,7 +56,10 @@ def test_what_is_logged_beside_belongs_to_the_same_delivery() -> None:
         assert in_thread(bound_fields).result(WAIT_S)["job_id"] == "job_1"
 
 
-def test_a_system_without_a_thread_to_spare_does_one_after_the_other() -> None:
+def test_a_system_without_a_thread_to_spare_does_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(side_by_side, "_THREADS", Threads("none waits"))
     before = threading.stack_size(1 << 46)  # more than the address space has
     try:
         future = in_thread(threading.get_ident)

@@ -10,8 +10,11 @@ from shared.history import Release
 from shared.jobs import Claim
 from shared.ledger import Ledger
 from shared.logs import bound, bound_fields
+from shared.threads import Threads
 
 log = logging.getLogger(__name__)
+
+_THREADS = Threads("beats")
 
 #: How many beats long a claim whose writing is in doubt is looked for.
 _DOUBTS = 4
@@ -98,4 +101,4 @@ class Pulse:
                 while not self._concluded.wait(self.ledger.pace.beat.total_seconds()):
                     self._tick_whatever_happens()
 
-        threading.Thread(target=beat, name=f"beats-{self.claim.number}", daemon=True).start()
+        _THREADS.start(beat)

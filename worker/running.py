@@ -14,10 +14,13 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from shared.errors import InternalError, JobTimeoutError, ShuttingDownError
 from shared.logs import bound, bound_fields
+from shared.threads import Threads
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_THREADS = Threads("attempt")
 
 #: How often the waiting thread looks whether the process is being stopped.
 _LOOK_S = 0.05
@@ -62,45 +65,51 @@ class ThreadRunner:
 
     def __call__(self, work: Callable[[], T], *, until: float) -> T:
         """Implement ``Runner``."""
-        result = self._start(work, until)
-        while not result.done.wait(_LOOK_S):
-            if self.is_stopping():
-                raise ShuttingDownError("The worker is being stopped.")
-            if time.monotonic() > until:
-                raise JobTimeoutError("The attempt did not end within its time.")
+        result = _started(work)
+        try:
+            while not result.done.wait(_LOOK_S):
+                if self.is_stopping():
+                    raise ShuttingDownError("The worker is being stopped.")
+                if time.monotonic() > until:
+                    raise JobTimeoutError("The attempt did not end within its time.")
+        finally:
+            if not result.done.is_set():
+                self._watch(result, until + self.grace_s)
         if result.error:
             raise result.error
         value: T = result.value
         return value
 
-    def _start(self, work: Callable[[], Any], until: float) -> _Result:
-        result, fields = _Result(), bound_fields()
-        watchdog = threading.Timer(until + self.grace_s - time.monotonic(), self._stuck)
-        watchdog.daemon = True
+    def _watch(self, result: _Result, until: float) -> None:
+        """End the process if work that nobody waits for any more does not come back."""
 
-        def run() -> None:
-            try:
-                with bound(**fields):
-                    result.value = work()
-            except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
-                result.error = error
-            except BaseException as error:  # noqa: BLE001 - an exit asked for in here is a bug like any other
-                result.error = InternalError(repr(error))
-            finally:
-                watchdog.cancel()
-                result.done.set()
+        def watch() -> None:
+            if not result.done.wait(max(0.0, until - time.monotonic())):
+                _within_a_second(lambda: log.critical("worker.stuck", extra={"grace_s": self.grace_s}))
+                self.die()
 
-        watchdog.start()
         try:
-            threading.Thread(target=run, name="attempt", daemon=True).start()
+            _THREADS.start(watch)
         except RuntimeError:
-            watchdog.cancel()  # there is nothing to watch
-            raise
-        return result
+            watch()  # the system has no thread to spare: the delivery's own, then
 
-    def _stuck(self) -> None:
-        _within_a_second(lambda: log.critical("worker.stuck", extra={"grace_s": self.grace_s}))
-        self.die()
+
+def _started(work: Callable[[], Any]) -> _Result:
+    result, fields = _Result(), bound_fields()
+
+    def run() -> None:
+        try:
+            with bound(**fields):
+                result.value = work()
+        except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
+            result.error = error
+        except BaseException as error:  # noqa: BLE001 - an exit asked for in here is a bug like any other
+            result.error = InternalError(repr(error))
+        finally:
+            result.done.set()
+
+    _THREADS.start(run)
+    return result
 
 
 def die_now(code: int = 70) -> NoReturn:

@@ -58,6 +58,19 @@ def folder(empty: Path) -> Iterator[StoreUnderTest]:
 
 
 @contextmanager
+def folder_of_names(empty: Path) -> Iterator[StoreUnderTest]:
+    """A folder on a file system where every file has a name."""
+    with folder(empty) as tested:
+
+        def again() -> ObjectStore:
+            store = tested.again()
+            store._drafts._has_unnamed = False
+            return store
+
+        yield StoreUnderTest(again(), tested.time, again)
+
+
+@contextmanager
 def gcs(_empty: Path) -> Iterator[StoreUnderTest]:
     turned = Turned()
     with running(turned.now) as fake, ExitStack() as closing:
@@ -74,6 +87,7 @@ def gcs(_empty: Path) -> Iterator[StoreUnderTest]:
 STORES: dict[str, Callable[[Path], AbstractContextManager[StoreUnderTest]]] = {
     "memory": memory,
     "folder": folder,
+    "folder-of-names": folder_of_names,
     "gcs": gcs,
 }
 
