@@ -173,13 +173,30 @@ def test_a_file_system_that_names_every_file_is_asked_once(store, root, monkeypa
 
 def test_a_disk_that_refuses_to_open_a_file_is_not_taken_for_one_that_cannot(store, monkeypatch) -> None:
     store.create("a/first", b"makes the folder")
+    opened = os.open
 
-    def refuse(*_given) -> int:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    def refuse(path, flags, *given) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(path, flags, *given)
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreUnavailableError, match="Read-only"):
         store.create("a/b", b"here")
+
+
+def test_a_name_without_folders_that_is_taken_at_the_last_moment_is_taken(store, root, monkeypatch) -> None:
+    opened = os.open
+
+    def be_late(path, flags, *given) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            (root / "a").write_bytes(b"theirs")
+        return opened(path, flags, *given)
+
+    monkeypatch.setattr(os, "open", be_late)
+    with pytest.raises(NameTakenError):
+        store.create("a", b"ours")
+    assert (root / "a").read_bytes() == b"theirs"
 
 
 # --- what the dead left ---------------------------------------------------------------------------
