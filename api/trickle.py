@@ -29,9 +29,9 @@ REMEMBERED_S = 5.0
 _DRAIN_S = 0.25
 _AT_LEISURE = threads // 2
 _LOOK_S = 0.25
-#: What comes first is read in small pieces, so that it is known; the rest as it is asked for, since gunicorn
-#: copies all that it has read ahead at each call.
-_FIRST_BYTES, _PIECE_BYTES = 65_536, 4096
+#: The first piece that is read; later ones are as large as all before, so that half at least of what has come
+#: is known.  Not smaller ones: gunicorn copies all that it has read ahead, up to 1 MiB, at each call.
+_PIECE_BYTES = 4096
 
 
 class CrowdedError(TransientError):
@@ -57,7 +57,7 @@ class Body:
         return b"".join(pieces)
 
     def _next_bytes(self, size: int) -> int:
-        return min(size, _PIECE_BYTES) if self.came_bytes < _FIRST_BYTES else size
+        return min(size, max(_PIECE_BYTES, self.came_bytes))
 
     def is_slow(self, now: float, *, after_s: float) -> bool:
         """Whether it has been coming for so long, and too slowly."""

@@ -55,6 +55,22 @@ def test_who_sends_is_waited_for(bodies: Bodies, clock: TurnedClock) -> None:
     assert wire.is_cut
 
 
+def test_what_is_waited_for_at_once_is_no_more_than_what_has_come(bodies: Bodies) -> None:
+    class Stream(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            asked.append(size or 0)
+            return super().read(size)
+
+    asked: list[int] = []
+    body = bodies.begin(Stream(bytes(300_000)), Wire())
+    assert sum(len(body.read(65_536)) for _ in range(5)) == 300_000
+    assert len(asked) <= 12  # each copies what gunicorn has read ahead
+    came = 0
+    for size in asked[:-1]:
+        assert size <= max(4096, came)
+        came += size
+
+
 def test_where_threads_run_short_who_trickles_is_cut_off_at_once_and_nobody_else(
     bodies: Bodies, clock: TurnedClock
 ) -> None:

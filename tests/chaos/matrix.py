@@ -67,5 +67,6 @@ MATRIX = (
     Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=crowds.long_queue),
     Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),
     Entry(row="L3", fault="200 clients of a byte a second", scenario=crowds.slow_clients),
+    _by_tests("R1", "records and messages of the version before and the version after", "test_schema.py"),
     _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
 )
