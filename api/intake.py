@@ -139,11 +139,11 @@ def _read_json(request: Request) -> Submission:
     return Submission(photo=upload_id if isinstance(upload_id, str) else repr(upload_id), order=order)
 
 
-def read_json_object(request: Request) -> dict[str, Any]:
+def read_json_object(request: Request, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
     """Read a body that is a JSON object."""
-    body = request.stream.read(_MAX_JSON_BYTES + 1)
-    if len(body) > _MAX_JSON_BYTES:
-        raise MalformedRequestError(f"The JSON has more than {_MAX_JSON_BYTES:,} bytes.")
+    body = request.stream.read(max_bytes + 1)
+    if len(body) > max_bytes:
+        raise MalformedRequestError(f"The JSON has more than {max_bytes:,} bytes.")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

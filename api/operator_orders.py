@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from flask import Request
 
+from api.intake import read_json_object
 from shared.dead_letters import Filter
-from shared.errors import InvalidValueError, MalformedRequestError, UnknownFieldError
+from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
 from shared.messages import is_job_id
 
@@ -64,7 +65,7 @@ def read_filter(given: Mapping[str, Any]) -> Filter:
 
 def read_replay_order(request: Request) -> ReplayOrder:
     """Read the body of ``POST /v1/replays``."""
-    document = read_object(request)
+    document = read_json_object(request, _MAX_BYTES)
     values = _read(document, _REPLAY, needed=("reason",))
     filters = read_filter(values.get("filters", {}))
     faults = Faults()
@@ -98,22 +99,8 @@ def read_cancellation(request: Request) -> Statement:
 
 
 def _statement(request: Request, fields: tuple[str, ...], needed: tuple[str, ...]) -> Statement:
-    values = _read(read_object(request), {name: _REPLAY[name] for name in fields}, needed)
+    values = _read(read_json_object(request, _MAX_BYTES), {name: _REPLAY[name] for name in fields}, needed)
     return Statement(**values)
-
-
-def read_object(request: Request) -> dict[str, Any]:
-    """Read a body that is a JSON object."""
-    body = request.stream.read(_MAX_BYTES + 1)
-    if len(body) > _MAX_BYTES:
-        raise MalformedRequestError(f"The JSON has more than {_MAX_BYTES:,} bytes.")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequestError("The body is not JSON.") from error
-    if not isinstance(document, dict):
-        raise MalformedRequestError("The body is not a JSON object.")
-    return document
 
 
 # --- fields -------------------------------------------------------------------------------------
