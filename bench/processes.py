@@ -17,6 +17,7 @@ import psutil
 
 from bench.load import Call, WrongAnswerError, ask
 from bench.machine import ROOT
+from ops.up import GIVE_MEMORY_BACK
 
 _STARTS_WITHIN_S = 60.0
 _STOPS_WITHIN_S = 10.0
@@ -49,7 +50,10 @@ def api(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
     """Run the API on a data folder, or wherever the settings say; nobody works on its jobs."""
     (data / "objects" / "inputs").mkdir(parents=True, exist_ok=True)
     app = "api.app:from_environ()"
-    with _gunicorn("api.gunicorn_conf", app, data, "/ready", settings) as (port, master):
+    with _gunicorn("api.gunicorn_conf", app, data, "/ready", {**GIVE_MEMORY_BACK, **settings}) as (
+        port,
+        master,
+    ):
         yield Server(port=port, master=master, folder=data / "objects" / "inputs")
 
 
@@ -76,7 +80,10 @@ def bare(data: Path, settings: Mapping[str, str] = {}) -> Iterator[Server]:
     folder = data / "bare"
     folder.mkdir(parents=True, exist_ok=True)
     app = "bench.bare_bucket:create_app()" if settings else f"bench.bare:create_app({str(folder)!r})"
-    with _gunicorn("bench.bare_gunicorn", app, data, "/health", settings) as (port, master):
+    with _gunicorn("bench.bare_gunicorn", app, data, "/health", {**GIVE_MEMORY_BACK, **settings}) as (
+        port,
+        master,
+    ):
         yield Server(port=port, master=master, folder=folder)
 
 
@@ -95,8 +102,6 @@ def environment(data: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "TMPDIR": str(data / "tmp"),
         "MALLOC_ARENA_MAX": "2",
-        "MALLOC_TRIM_THRESHOLD_": "131072",
-        "MALLOC_MMAP_THRESHOLD_": "131072",
         "CUTOUT_STORE": f"file://{data}/objects",
         "CUTOUT_QUEUE": f"sqlite://{data}/queue.db",
         "CUTOUT_SECRET_KEY": "b" * 32,

@@ -39,7 +39,7 @@ _PASSED_ON = (
 
 #: For the API: what an upload has freed goes back to the system (measured: 9 MB less after 500 of 20 MB).
 #: Not for the worker, whose large arrays would be mapped anew each time.
-_GIVE_MEMORY_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+GIVE_MEMORY_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 #: gRPC's handlers of a fork write to the child's standard error, and help nobody who execs at once.
 _NO_FORKS = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
@@ -161,7 +161,7 @@ def _system(
         front = listen(wanted.port)
     except OSError as error:
         refuse(f"Port {wanted.port} cannot be taken: {error.strerror}. Choose another with --port.")
-    api = service("api", front, {**environ, **_GIVE_MEMORY_BACK}, folder.log("api"))
+    api = service("api", front, {**environ, **GIVE_MEMORY_BACK}, folder.log("api"))
     worker = service("worker", listen(0), environ, folder.log("worker"))
     urls = {child.name: child.url for child in (api, worker)}
     broker = wanted.queue.broker(folder, urls, wanted.slots, environ, _say)

@@ -10,7 +10,7 @@ from bench.dockerfiles import Dockerfile, NotUnderstoodError, fill_in, read
 from bench.dry_build import Builder, BuildError, context_files
 from ops.data_folder import DataFolder
 from ops.places import QueuePlace
-from ops.up import _GIVE_MEMORY_BACK, Wanted, child_environ
+from ops.up import GIVE_MEMORY_BACK, Wanted, child_environ
 from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +87,7 @@ def test_memory_is_handled_as_on_one_machine(service: str, file: Dockerfile, tmp
     folder = DataFolder(tmp_path)
     folder.prepare()
     wanted = Wanted(port=0, data=tmp_path, engine="auto", slots=1, queue=QueuePlace(), store=None)
-    tuned = child_environ(folder, wanted) | (_GIVE_MEMORY_BACK if service == "api" else {})
+    tuned = child_environ(folder, wanted) | (GIVE_MEMORY_BACK if service == "api" else {})
     ours, theirs = (
         {name: value for name, value in environ.items() if name.startswith("MALLOC_")}
         for environ in (environ_of(file), tuned)

@@ -19,6 +19,7 @@ import psutil
 
 from bench.processes import environment
 from ops.children import Child, listen
+from ops.up import GIVE_MEMORY_BACK
 from shared import records
 from shared.checksums import crc32c
 from shared.errors import TransientError
@@ -87,6 +88,7 @@ class Plant:
         self, service: str, listener: socket.socket, slots: int, chaos: dict[str, Any], name: str
     ) -> Child:
         environ = environment(self.folder) | {"CHAOS": json.dumps(chaos), "CUTOUT_SLOTS": str(slots)}
+        environ |= GIVE_MEMORY_BACK if service == "api" else {}
         config, app = f"python:tests.chaos.{service}_conf", f"tests.chaos.apps:{service}_app()"
         bind = f"fd://{listener.fileno()}"
         command = [sys.executable, "-m", "gunicorn", "--config", config, "--bind", bind, app]
