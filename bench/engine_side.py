@@ -7,21 +7,28 @@ machine's own clock.  Each photo's name that comes in is answered with what it t
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 Whole = Callable[[Path], None]  #: from a photo's file to RGBA pixels
 
 
+#: Of the disc that is shown for what the network found: its area, and how much of the frame is mixed.
+_AREA, _MIXED = 0.4, 0.07
+
+
 @dataclass
 class Timed:
-    """A network that adds up how long it takes."""
+    """A network that adds up how long it takes, and then shows a disc: random weights find fog everywhere."""
 
     network: Any
+    show: Callable[[Any], Any]  #: a disc, as this network would give it; (side, side) in [0, 1]
     seconds: list[float] = field(default_factory=list)
 
     def __call__(self, x: Any) -> Any:
@@ -29,16 +36,26 @@ class Timed:
         began = time.perf_counter()
         found = self.network(x)
         self.seconds.append(time.perf_counter() - began)
-        return found
+        return self.show(disc(found.shape[-1])).reshape(found.shape)
 
     def __getattr__(self, name: str) -> Any:
         """Be the network in everything else."""
         return getattr(self.network, name)
 
 
+def disc(side_px: int) -> Any:
+    """Return the opacity of a disc with a soft rim, (side, side) in [0, 1]."""
+    import torch  # noqa: PLC0415 - as all below: what is imported is what is measured
+
+    radius = math.sqrt(_AREA / math.pi)
+    rim = _MIXED / (2 * math.pi * radius)
+    at = (torch.arange(side_px) + 0.5) / side_px - 0.5
+    return ((radius - torch.hypot(at[:, None], at)) / rim + 0.5).clamp(0, 1)
+
+
 def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
     """Load our engine as a worker does."""
-    from dataclasses import replace  # noqa: PLC0415 - as all below: what is imported is what is measured
+    from dataclasses import replace  # noqa: PLC0415
 
     from worker.matting.digests import Digests  # noqa: PLC0415
 
@@ -46,10 +63,13 @@ def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
     from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415
 
     loaded = load_inspyrenet(engine, digests, "cpu")
-    network = Timed(loaded.network)
+    import torch  # noqa: PLC0415
+
+    network = Timed(loaded.network, partial(torch.logit, eps=1e-6))
     model = replace(loaded, network=network)  # type: ignore[arg-type]  # it is the network in every respect
 
     def whole(photo: Path) -> None:
+        import cv2  # noqa: PLC0415
         import numpy as np  # noqa: PLC0415
 
         from worker.decode import decode  # noqa: PLC0415
@@ -57,7 +77,8 @@ def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
 
         rgb = decode(photo.read_bytes()).rgb
         alpha = model.alpha(rgb).alpha
-        np.dstack((estimate_foreground(rgb, alpha), alpha))
+        rgba = np.empty((*alpha.shape, 4), np.uint8)
+        cv2.mixChannels([estimate_foreground(rgb, alpha), alpha], [rgba], [0, 0, 1, 1, 2, 2, 3, 3])
 
     return whole, network
 
@@ -69,7 +90,7 @@ def theirs(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
     from worker.matting.transparent_background import package  # noqa: PLC0415
 
     remover = package().Remover(mode=engine.removeprefix("inspyrenet-"), device="cpu", ckpt=str(checkpoint))
-    remover.model = network = Timed(remover.model)
+    remover.model = network = Timed(remover.model, lambda found: found)
 
     def whole(photo: Path) -> None:
         with Image.open(photo) as image:

@@ -6,24 +6,35 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.engine import _peak, _Photo, _rest, _whole
-from bench.engine_side import Timed
+from bench.engine_side import Timed, disc
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_a_network_is_itself_and_adds_up_its_calls() -> None:
+def test_a_network_is_run_and_timed_and_shows_a_disc_in_its_own_way() -> None:
     class Network:
-        side_px = 384
+        side_px, ran = 384, 0
 
-        def __call__(self, x: int) -> int:
-            return x + 1
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            self.ran += 1
+            return x
 
-    network = Timed(Network())
-    assert (network(1), network(2), network.side_px) == (2, 3, 384)
-    assert len(network.seconds) == 2
+    inner = Network()
+    network = Timed(inner, lambda shown: shown * 2)
+    found = [network(torch.zeros(1, 1, 64, 64)) for _ in range(2)]
+    assert (inner.ran, network.side_px, len(network.seconds)) == (2, 384, 2)
     assert min(network.seconds) >= 0
+    assert torch.equal(found[1], disc(64)[None, None] * 2)
+
+
+def test_the_disc_takes_two_fifths_and_a_fourteenth_is_mixed() -> None:
+    shown = disc(1024)
+    assert (shown.min(), shown.max()) == (0, 1)
+    assert shown.mean().item() == pytest.approx(0.4, abs=0.002)
+    assert ((shown > 0) & (shown < 1)).float().mean().item() == pytest.approx(0.07, abs=0.002)
 
 
 def test_what_is_left_of_a_photo_is_what_the_network_did_not_take() -> None:
