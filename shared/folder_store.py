@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.behind_the_api import BehindTheApi
+from shared.drafts import Draft, Drafts
 from shared.errors import (
     GenerationMismatchError,
     NameTakenError,
@@ -22,17 +23,7 @@ from shared.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from shared.folder_files import (
-    ABSENT,
-    Draft,
-    Drafts,
-    Found,
-    held,
-    make_folders,
-    prune_folders,
-    sync_folder,
-    walk,
-)
+from shared.folder_files import ABSENT, Found, held, make_folders, prune_folders, sync_folder, walk
 from shared.object_names import check_name, check_prefix, clash
 from shared.ports import Blob, Listing, Stat
 
@@ -55,9 +46,8 @@ class FolderStore(BehindTheApi):
     def __init__(self, root: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._root = root.absolute()
         self._clock_ns = clock_ns
-        self._drafts = Drafts(self._root / ".tmp")
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # photos are nobody else's business
-        self._drafts.folder.mkdir(mode=0o700, exist_ok=True)
+        self._drafts = Drafts(self._root / ".tmp")
 
     def read(self, name: str) -> Blob:
         """Return an object whole; ``NoSuchObjectError`` if there is none."""

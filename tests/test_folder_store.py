@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import folder_files
+from shared import drafts as making
 from shared.errors import NameTakenError, NoSuchObjectError, StoreFullError, StoreUnavailableError
 from shared.folder_files import sync_folder
 from shared.folder_store import FolderStore, translate
@@ -145,13 +145,58 @@ def test_a_folder_that_is_gone_is_unavailable_and_not_empty(store, root, is_empt
 
 def test_bytes_in_the_making_have_no_name_that_a_killed_writer_could_leave(store, root, monkeypatch) -> None:
     store.create("a/first", b"makes the folder")
-    seen, seal = [], folder_files._seal
-    monkeypatch.setattr(
-        folder_files, "_seal", lambda *given: (seen.append({*root.rglob("*")}), seal(*given))[1]
-    )
+    seen, seal = [], making._seal
+    monkeypatch.setattr(making, "_seal", lambda *given: (seen.append({*root.rglob("*")}), seal(*given))[1])
     store.create("a/b", b"here")
     assert seen == [{root / ".tmp", root / "a", root / "a" / "first"}]
     assert store.read("a/b").data == b"here"
+
+
+_MOUNTS = """
+22 1 0:20 / /proc rw - proc proc rw
+29 1 {major}:{minor} / / rw,relatime shared:1 - ext4 /dev/root rw
+30 29 {major}:{minor} /sub /data rw master:2 propagate_from:1 - {kind} /dev/vdb rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_unnamed"), [("ext4", True), ("xfs", True), ("tmpfs", True), ("btrfs", False)]
+)
+def test_files_go_without_a_name_only_where_they_are_known_to_survive_a_power_cut(
+    root, monkeypatch, kind: str, has_unnamed: bool
+) -> None:
+    device = root.parent.stat().st_dev
+    mounts = _MOUNTS.strip().format(major=os.major(device), minor=os.minor(device), kind=kind)
+    monkeypatch.setattr(Path, "read_text", lambda _: mounts)
+    assert FolderStore(root)._drafts._has_unnamed is has_unnamed
+
+
+@pytest.mark.parametrize("mounts", ["", "29 1 0:0 / / rw - ext4 /dev/other rw"])
+def test_a_file_system_of_unknown_kind_names_its_files(root, monkeypatch, mounts: str) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda _: mounts)
+    assert not FolderStore(root)._drafts._has_unnamed
+
+
+def test_without_proc_files_have_names(root, monkeypatch) -> None:
+    def fail(_path: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    assert not FolderStore(root)._drafts._has_unnamed
+
+
+def test_a_folder_that_vanishes_under_a_creator_is_not_made_again(store, root, monkeypatch) -> None:
+    store.create("a/first", b"makes the folder")
+    place = store._place
+
+    def be_late(*given):
+        root.rename(root.with_name("elsewhere"))
+        return place(*given)
+
+    monkeypatch.setattr(store, "_place", be_late)
+    with pytest.raises(StoreUnavailableError):
+        store.create("a/b/c", b"nowhere")
+    assert not root.exists()
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])

@@ -7,6 +7,8 @@ import time
 import pytest
 
 from shared.errors import InternalError, JobTimeoutError, ShuttingDownError
+from shared.threads import Threads
+from worker import running
 from worker.running import ThreadRunner
 
 
@@ -54,6 +56,24 @@ def test_work_that_does_not_come_back_ends_the_process(stuck) -> None:
     with pytest.raises(JobTimeoutError):
         runner(grace_s=0.1, die=dead.set)(stuck, until=in_s(0.1))
     assert dead.wait(5)
+
+
+def test_it_does_so_though_the_system_has_no_thread_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead, end = threading.Event(), threading.Event()
+    monkeypatch.setattr(running, "_THREADS", Threads("none waits"))
+
+    def hang() -> None:
+        threading.stack_size(1 << 46)  # from now on: more than the address space has
+        end.wait()
+
+    before = threading.stack_size()
+    try:
+        with pytest.raises(JobTimeoutError):
+            runner(grace_s=0.1, die=dead.set)(hang, until=in_s(0.1))
+    finally:
+        threading.stack_size(before)
+        end.set()
+    assert dead.is_set()
 
 
 def test_work_that_comes_back_in_time_ends_nothing() -> None:

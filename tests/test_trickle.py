@@ -1,6 +1,7 @@
 """A client that sends a byte at a time does not keep a thread from the others (fault L3)."""
 
 import io
+from contextlib import suppress
 
 import pytest
 
@@ -67,8 +68,26 @@ def test_what_is_waited_for_at_once_is_no_more_than_what_has_come(bodies: Bodies
     assert len(asked) <= 12  # each copies what gunicorn has read ahead
     came = 0
     for size in asked[:-1]:
-        assert size <= max(4096, came)
+        assert size <= max(1024, came)
         came += size
+
+
+@pytest.mark.parametrize(("per_s", "is_slow"), [(999, True), (2048, False)])
+@pytest.mark.parametrize("lasted_s", [1, 2, 7, 20, 21, 33, 60, 600])
+def test_who_sends_less_than_the_least_is_slow_and_who_sends_twice_as_much_never_is(
+    bodies: Bodies, per_s: int, lasted_s: int, is_slow: bool
+) -> None:
+    class Stream(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if len(piece := super().read(size)) < (size or 0):
+                raise TimeoutError  # the rest is still on its way, and gunicorn waits for it
+            return piece
+
+    body = bodies.begin(Stream(bytes(per_s * lasted_s)), Wire())
+    with suppress(TimeoutError):
+        while body.read(65_536):
+            pass
+    assert body.is_slow(body.began + lasted_s, after_s=PRESSED_S) == is_slow
 
 
 def test_where_threads_run_short_who_trickles_is_cut_off_at_once_and_nobody_else(

@@ -121,5 +121,8 @@ def die_now(code: int = 70) -> NoReturn:
 def _within_a_second(act: Callable[[], None]) -> None:
     """Do something that the thread that hangs may keep us from doing, such as logging."""
     thread = threading.Thread(target=act, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return  # no thread to spare: it is left undone, and what comes after it is not
     thread.join(1)
