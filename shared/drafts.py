@@ -52,8 +52,7 @@ class Drafts:
     @contextmanager
     def draft(self, data: bytes | Path, stamp_ns: Callable[[], int], beside: Path) -> Iterator[Draft]:
         """Lend a file of these bytes, to be given a name; what was given none is gone afterwards."""
-        descriptor = self._unnamed(beside) if isinstance(data, bytes) else None
-        if descriptor is None or isinstance(data, Path):
+        if isinstance(data, Path) or (descriptor := self._unnamed(beside)) is None:
             with self.named(data, stamp_ns) as draft:
                 yield draft
             return
