@@ -1,5 +1,7 @@
 """Along a soft rim the cut-out has the subject's colour, not the background's."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,9 +18,12 @@ def error(found, truth) -> float:
     return float(np.abs(found[is_mixed].astype(float) - truth.foreground[is_mixed]).mean() / 255)
 
 
-@pytest.mark.parametrize(("size", "rim_px"), [((320, 240), 8), ((320, 240), 30), ((1600, 1200), 40)])
-def test_the_rim_comes_closer_to_the_true_colour_than_the_photo_is(size, rim_px) -> None:
-    truth = scene(*size, rim_px=rim_px)
+SIZES = [(320, 240, 8), (320, 240, 30), (321, 243, 8), (99, 75, 8), (1601, 1200, 40), (1600, 1200, 40)]
+
+
+@pytest.mark.parametrize(("width", "height", "rim_px"), SIZES)
+def test_the_rim_comes_closer_to_the_true_colour_than_the_photo_is(width, height, rim_px) -> None:
+    truth = scene(width, height, rim_px=rim_px)
     doing_nothing = error(truth.rgb, truth)
     found = error(estimate_foreground(truth.rgb, truth.alpha), truth)
     assert found < 0.07
@@ -39,6 +44,35 @@ def test_the_background_far_away_has_no_say() -> None:
     assert np.array_equal(
         estimate_foreground(changed, truth.alpha), estimate_foreground(truth.rgb, truth.alpha)
     )
+
+
+def test_where_the_subject_stands_makes_no_difference() -> None:
+    truth = scene(300, 200, rim_px=3)
+    errors = [_error_when_moved(truth, across, down) for across, down in product(range(4), repeat=2)]
+    assert max(errors) < 1.02 * min(errors)
+
+
+def _error_when_moved(truth, across_px: int, down_px: int) -> float:
+    """Return the error of a scene somewhere in a photo whose background goes on."""
+    at = slice(20 + down_px, 220 + down_px), slice(20 + across_px, 320 + across_px)
+    rgb, alpha = np.full((250, 350, 3), (30, 90, 120), np.uint8), np.zeros((250, 350), np.uint8)
+    rgb[at], alpha[at] = truth.rgb, truth.alpha
+    return error(estimate_foreground(rgb, alpha)[at], truth)
+
+
+def test_a_view_of_a_larger_photo_gives_what_a_copy_gives() -> None:
+    truth = scene()
+    part = slice(20, 221), slice(30, 291)
+    copies = truth.rgb[part].copy(), truth.alpha[part].copy()
+    assert np.array_equal(
+        estimate_foreground(truth.rgb[part], truth.alpha[part]), estimate_foreground(*copies)
+    )
+
+
+def test_fog_all_over_is_a_picture_too() -> None:
+    rgb = scene(640, 480).rgb
+    found = estimate_foreground(rgb, np.full((480, 640), 128, np.uint8))
+    assert np.abs(found.astype(int) - rgb).mean() < 64
 
 
 @settings(max_examples=50, deadline=None)

@@ -17,6 +17,8 @@ SCENES = {
     "a soft rim": scene(1600, 1200, rim_px=40),
     "hairs": furry("cat", "coffee", (800, 600), 0.8),
     "blurred hairs": furry("raccoon", "astronaut", (1600, 1200), 3),
+    "fine hairs": furry("cat", "raccoon", (2000, 1500), 1.5),
+    "a thumbnail": scene(121, 90, rim_px=6),
     "a wide halo": furry("coffee", "raccoon", (1600, 1200), 12),
 }
 

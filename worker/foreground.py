@@ -4,27 +4,26 @@ Where the subject is opaque the photo's colour stands; where there is none, RGB 
 is found out on a small picture, level by level; larger ones are looked at only where they are mixed.
 """
 
+import math
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.arrays import OPAQUE, Alpha, Box, Plane, Rgb, box_of, check
-from worker.mixed_pixels import ALIKE, Colours, Scale, find_colours, shares_of
+from worker.arrays import OPAQUE, Alpha, Box, Plane, Rgb, check
+from worker.explained_pixels import Mixed, explain, write_subject
+from worker.mixed_pixels import ALIKE, LEVELS, Colours, Scale, find_colours, shares_of
 
 #: Up to this size a level is looked at as a whole.
-_SMALL_SIDE_PX = 256
+_SMALL_SIDE_PX = 128
 #: Levels up to this side are iterated until they hardly change, larger ones need to follow them only.
 _TINY_SIDE_PX = 32
 _TINY_ROUNDS, _ROUNDS = 10, 6
-#: Rounds of the photo's own size and of half of it, by far the dearest; more change less than the others do.
-_LAST_ROUNDS = (1, 1)
 #: A pixel that is this opaque has the subject's colour, one that is this transparent the background's.
 _NEARLY = 0.9
 #: Background seen around the subject, as a share of its longer side.
 _MARGIN, _LEAST_MARGIN_PX = 0.05, 8
-_LEVELS = np.float32(OPAQUE)
-#: A pixel's three bytes, moved in one go.
-_PIXEL = np.dtype("V3")
 
 
 def estimate_foreground(rgb: Rgb, alpha: Alpha) -> Rgb:
@@ -45,55 +44,68 @@ def estimate_foreground(rgb: Rgb, alpha: Alpha) -> Rgb:
     Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation", ICPR 2020.
     """
     check(rgb, alpha)
-    foreground = np.zeros_like(rgb)
-    box = box_of(alpha > 0)
-    if box:
-        part = _surroundings(box, alpha).slices
-        cv2.copyTo(rgb[part], alpha[part], foreground[part])
-        _unmix(rgb[part], alpha[part], foreground[part])
-    return foreground
-
-
-def _surroundings(box: Box, alpha: Alpha) -> Box:
-    """Return the subject's box with enough of the background around it to know its colour."""
-    return box.grown(max(_LEAST_MARGIN_PX, round(box.longer_side * _MARGIN)), alpha.shape)
+    height, width = alpha.shape
+    if height % 2 or width % 2:
+        sides = 0, height % 2, 0, width % 2
+        even = (cv2.copyMakeBorder(p, *sides, cv2.BORDER_REPLICATE) for p in (rgb, alpha))
+        rgb, alpha = (np.asarray(plane, np.uint8) for plane in even)
+    foreground = np.zeros_like(rgb, order="C")
+    cv2.copyTo(rgb, alpha, foreground)
+    _unmix(np.ascontiguousarray(rgb), np.ascontiguousarray(alpha), foreground)
+    return np.ascontiguousarray(foreground[:height, :width])
 
 
 def _unmix(rgb: Rgb, alpha: Alpha, foreground: Rgb) -> None:
-    """Write the subject's colour wherever a photo is mixed."""
+    """Write the subject's colour wherever a photo with even sides is mixed."""
     mixed = np.asarray(cv2.inRange(alpha, 1, OPAQUE - 1), dtype=np.uint8)
-    if not mixed.any():
-        return
-    halvings = max(0, int(np.ceil(np.log2(max(alpha.shape) / _SMALL_SIDE_PX))))
+    if mixed.any():
+        box = _surroundings(alpha)
+        half = Scale(rgb=rgb[box.slices], alpha=alpha[box.slices], mixed=mixed[box.slices]).halved()
+        for found in _found(half):
+            write_subject(rgb, alpha, found.moved(box.y // 2, box.x // 2, alpha.shape[1] // 2), foreground)
+
+
+def _surroundings(alpha: Alpha) -> Box:
+    """Return the subject's box with enough of the background around it to know its colour; all of it even."""
+    box = Box(*cv2.boundingRect(alpha))
+    box = box.grown(max(_LEAST_MARGIN_PX, round(box.longer_side * _MARGIN)), alpha.shape)
+    x, y = box.x - box.x % 2, box.y - box.y % 2
+    right, bottom = box.x + box.width, box.y + box.height
+    return Box(x, y, right + right % 2 - x, bottom + bottom % 2 - y)
+
+
+def _found(scale: Scale) -> Iterator[Mixed]:
+    """Return both colours at the mixed pixels of a photo, found on small pictures first; some at a time."""
+    halvings = max(0, math.ceil(math.log2(max(scale.alpha.shape) / _SMALL_SIDE_PX)))
     border = 1 << halvings
-    scales = [_framed(rgb, alpha, mixed, border)]
+    scales = [_framed(scale, border)]
     for _ in range(halvings):
         scales.append(scales[-1].halved())
-    colours = _whole(scales[-1])
-    for level in reversed(range(halvings)):
-        rounds = _LAST_ROUNDS[level] if level < len(_LAST_ROUNDS) else _ROUNDS
-        colours = find_colours(scales[level], colours, rounds)
-    pixels = foreground.view(_PIXEL)[..., 0]
-    for places, found in colours.of_subject(scales[0]):
-        y, x = np.divmod(places, np.int32(scales[0].alpha.shape[1]))
-        pixels[y - border, x - border] = found.view(_PIXEL)[:, 0]
+    coarse = scales.pop()
+    colours = _whole(coarse)
+    while len(scales) > 1:
+        coarse = scales.pop()
+        colours = find_colours(coarse, colours, _ROUNDS)
+    for found in Mixed.of(coarse, colours).pieces():
+        fine = explain(scales[0], found) if scales else found
+        yield fine.moved(-border, -border, scale.alpha.shape[1])
 
 
-def _framed(rgb: Rgb, alpha: Alpha, mixed: Alpha, border: int) -> Scale:
+def _framed(scale: Scale, border: int) -> Scale:
     """Return a photo within a border that is left of it however often it is halved."""
-    height, width = alpha.shape
+    height, width = scale.alpha.shape
     sides = border, border + -height % border, border, border + -width % border
     return Scale(
-        rgb=np.asarray(cv2.copyMakeBorder(rgb, *sides, cv2.BORDER_REPLICATE), np.uint8),
-        alpha=np.asarray(cv2.copyMakeBorder(alpha, *sides, cv2.BORDER_REPLICATE), np.uint8),
-        mixed=np.asarray(cv2.copyMakeBorder(mixed, *sides, cv2.BORDER_CONSTANT), np.uint8),
+        rgb=np.asarray(cv2.copyMakeBorder(scale.rgb, *sides, cv2.BORDER_REPLICATE), np.uint8),
+        alpha=np.asarray(cv2.copyMakeBorder(scale.alpha, *sides, cv2.BORDER_REPLICATE), np.uint8),
+        mixed=np.asarray(cv2.copyMakeBorder(scale.mixed, *sides, cv2.BORDER_CONSTANT), np.uint8),
     )
 
 
 def _whole(scale: Scale) -> Colours:
     """Return the colours of subject and background near every pixel of a small picture."""
-    image = np.asarray(np.ascontiguousarray(scale.rgb.transpose(2, 0, 1)) / _LEVELS, np.float32)  # (3, h, w)
-    matte = np.asarray(scale.alpha / _LEVELS, np.float32)
+    image = np.ascontiguousarray(scale.rgb.transpose(2, 0, 1), np.float32)  # (3, h, w)
+    matte = np.asarray(scale.alpha / LEVELS, np.float32)
     near = np.stack([_mean(image, is_pure) for is_pure in (matte > _NEARLY, matte < 1 - _NEARLY)])
     height, width = matte.shape
     count = max(1, int(np.ceil(np.log2(max(height, width)))))
@@ -120,7 +132,7 @@ def _resized(planes: Plane, size: tuple[int, int]) -> Plane:
 def _solved(image: Plane, matte: Plane, near: Plane) -> Plane:
     """Bring both colours of every pixel closer to explaining it and to being like its neighbours'.
 
-    Image (3, h, w), matte (h, w), colours of subject and background (2, 3, h, w), all in [0, 1].
+    Image (3, h, w), matte (h, w), colours of subject and background (2, 3, h, w).
     """
     alike = np.stack([ALIKE + np.abs(matte - beside) for beside in _neighbours(matte)])
     total = alike.sum(axis=0)
@@ -130,14 +142,17 @@ def _solved(image: Plane, matte: Plane, near: Plane) -> Plane:
     for _ in range(_TINY_ROUNDS if is_tiny else _ROUNDS):
         near = _weighted_mean(near, weights)
         near += shares[:, np.newaxis] * (image - (parts[:, np.newaxis] * near).sum(axis=0))
-        np.clip(near, 0, 1, out=near)
+        np.clip(near, 0, LEVELS, out=near)
     return near
 
 
 def _neighbours(planes: Plane) -> tuple[Plane, Plane, Plane, Plane]:
     """Return what lies left, right, above and below of each pixel; the edge is its own neighbour."""
-    around = np.pad(planes, (*((0, 0),) * (planes.ndim - 2), (1, 1), (1, 1)), mode="edge")
-    return around[..., 1:-1, :-2], around[..., 1:-1, 2:], around[..., :-2, 1:-1], around[..., 2:, 1:-1]
+    left = np.concatenate([planes[..., :1], planes[..., :-1]], axis=-1)
+    right = np.concatenate([planes[..., 1:], planes[..., -1:]], axis=-1)
+    above = np.concatenate([planes[..., :1, :], planes[..., :-1, :]], axis=-2)
+    below = np.concatenate([planes[..., 1:, :], planes[..., -1:, :]], axis=-2)
+    return left, right, above, below
 
 
 def _weighted_mean(near: Plane, weights: Plane) -> Plane:

@@ -20,7 +20,7 @@ Places = NDArray[np.int32]  #: (n,) pixels by their number, row by row
 
 #: So many pixels at a time stay in the processor's cache.
 _PIECE_PX = 1 << 13
-_LEVELS = np.float32(OPAQUE)
+LEVELS = np.float32(OPAQUE)
 _BESIDE = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -44,20 +44,12 @@ class Scale:
 class Colours:
     """Subject's and background's colour at some pixels of a photo, or at all."""
 
-    near: Plane  #: (6, n) in [0, 1]: subject's red, green and blue, background's
+    near: Plane  #: (6, n) in levels: subject's red, green and blue, background's
     order: Places | None = None  #: (H * W,) where a pixel stands, if it does; ``None``: all stand in order
 
     def at(self, places: Places) -> Plane:
         """Return both colours of pixels; (6, n)."""
         return self.near.take(places if self.order is None else self.order.take(places), axis=1)
-
-    def of_subject(self, scale: Scale) -> Iterator[tuple[Places, Rgb]]:
-        """Return the subject's colour at the mixed pixels, some at a time; (n,) and (n, 3)."""
-        mixed = np.flatnonzero(scale.mixed > 0).astype(np.int32)
-        for piece in _pieces(0, len(mixed)):
-            order = mixed[piece] if self.order is None else self.order.take(mixed[piece])
-            found = np.rint(self.near[:3].take(order, axis=1) * _LEVELS)
-            yield mixed[piece], np.ascontiguousarray(found.T, dtype=np.uint8)
 
 
 def find_colours(scale: Scale, above: Colours, rounds: int) -> Colours:
@@ -65,90 +57,72 @@ def find_colours(scale: Scale, above: Colours, rounds: int) -> Colours:
     places = np.flatnonzero(np.asarray(cv2.dilate(scale.mixed, _BESIDE)) > 0).astype(np.int32)
     order = np.empty(scale.alpha.size, dtype=np.int32)
     order[places] = np.arange(len(places), dtype=np.int32)
-    list_ = _List(
-        scale=scale,
-        places=places,
-        order=order,
-        alpha=scale.alpha.ravel().take(places),
-        is_mixed=scale.mixed.ravel().take(places) > 0,
-        near=np.empty((6, len(places)), dtype=np.float32),
-    )
-    list_.begin(above)
+    near = _begun(scale, places, above)
+    pieces = [_Piece.of(scale, places, order, some) for some in _slices(len(places))]
     for number in range(rounds):
-        list_.solve(is_backwards=number % 2 > 0)
-    return Colours(near=list_.near, order=order)
+        for piece in reversed(pieces) if number % 2 else pieces:
+            piece.solve(near)
+    return Colours(near=near, order=order)
+
+
+def _begun(scale: Scale, places: Places, above: Colours) -> Plane:
+    """Return the colours of half the size, and the photo's own where nothing is mixed; (6, n)."""
+    width = np.int32(scale.alpha.shape[1])
+    y, x = np.divmod(places, width)
+    near = above.at((y >> 1) * (width >> 1) + (x >> 1))
+    alpha, image = scale.alpha.take(places), _image(scale, places)
+    np.copyto(near[:3], image, where=alpha == OPAQUE)
+    np.copyto(near[3:], image, where=alpha == 0)
+    return near
+
+
+def _image(scale: Scale, places: Places) -> Plane:
+    """Return the photo at some pixels, (3, n) in levels."""
+    return np.ascontiguousarray(scale.rgb.reshape(-1, 3).take(places, axis=0).T, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _List:
-    """Pixels row by row: what is left and right of one stands before and after it."""
+class _Piece:
+    """Some mixed pixels of a list that goes row by row, and all that stays the same from round to round."""
 
-    scale: Scale
-    places: Places
-    order: Places
-    alpha: Alpha  #: (n,)
-    is_mixed: NDArray[np.bool_]  #: (n,)
-    near: Plane  #: (6, n)
+    mixed: Places  #: (n,) which of the list they are
+    beside: NDArray[np.int32]  #: (4, n) which are left, right, above and below
+    weights: Plane  #: (4, n) how much each of those counts
+    image: Plane  #: (3, n)
+    parts: Plane  #: (2, n) how opaque a pixel is, and how transparent
+    shares: Plane  #: (2, n) of what the neighbours leave unexplained
 
-    def begin(self, above: Colours) -> None:
-        """Take over the colours of half the size, and the photo's own where nothing is mixed."""
-        width = np.int32(self.scale.alpha.shape[1])
-        for piece in _pieces(0, len(self.places)):
-            y, x = np.divmod(self.places[piece], width)
-            near, alpha, image = (
-                above.at((y >> 1) * (width >> 1) + (x >> 1)),
-                self.alpha[piece],
-                self.image(piece),
-            )
-            np.copyto(near[:3], image, where=alpha == OPAQUE)
-            np.copyto(near[3:], image, where=alpha == 0)
-            self.near[:, piece] = near
+    @classmethod
+    def of(cls, scale: Scale, places: Places, order: Places, some: slice) -> "_Piece":
+        """Prepare the mixed ones of a slice of the list."""
+        mixed = np.flatnonzero(scale.mixed.take(places[some]) > 0).astype(np.int32) + np.int32(some.start)
+        here, width = places.take(mixed), np.int32(scale.alpha.shape[1])
+        around = np.stack([here - 1, here + 1, here - width, here + width])
+        opacity = np.asarray(scale.alpha.take(here) / LEVELS, np.float32)
+        alike = np.abs(scale.alpha.take(around) / LEVELS - opacity) + ALIKE
+        total = alike.sum(axis=0)
+        parts = np.stack([opacity, 1 - opacity])
+        return cls(
+            mixed=mixed,
+            beside=order.take(around),
+            weights=alike / total,
+            image=_image(scale, here),
+            parts=parts,
+            shares=shares_of(parts, total),
+        )
 
-    def solve(self, *, is_backwards: bool) -> None:
+    def solve(self, colours: Plane) -> None:
         """Bring both colours closer to explaining each pixel and to being like its neighbours'."""
-        pieces = list(_pieces(1, len(self.places) - 1))
-        for piece in reversed(pieces) if is_backwards else pieces:
-            near, alike = self._seen_around(piece)
-            subject = np.asarray(self.alpha[piece] / _LEVELS, dtype=np.float32)
-            parts = np.stack([subject, 1 - subject])  # (2, n)
-            rest = self.image(piece) - parts[0] * near[:3] - parts[1] * near[3:]
-            shares = shares_of(parts, alike)
-            near[:3] += shares[0] * rest
-            near[3:] += shares[1] * rest
-            np.clip(near, 0, 1, out=near)
-            np.copyto(self.near[:, piece], near, where=self.is_mixed[piece])
-
-    def image(self, piece: slice) -> Plane:
-        """Return the photo at some pixels, (3, n) in [0, 1]."""
-        pixels = self.scale.rgb.reshape(-1, 3).take(self.places[piece], axis=0)
-        image = np.ascontiguousarray(pixels.T, dtype=np.float32)
-        image /= _LEVELS
-        return image
-
-    def _seen_around(self, piece: slice) -> tuple[Plane, Plane]:
-        """Return the mean of the neighbours' colours, and how much they are alike in all; (6, n), (n,)."""
-        alpha = self.alpha[piece].astype(np.float32)
-        total, seen = np.zeros(alpha.shape, np.float32), np.zeros((6, len(alpha)), np.float32)
-        for near, beside in self._beside(piece):
-            alike = np.abs(alpha - beside) / _LEVELS + ALIKE
-            total += alike
-            seen += alike * near
-        seen /= total
-        return seen, total
-
-    def _beside(self, piece: slice) -> Iterator[tuple[Plane, Alpha]]:
-        """Return colours and opacity left, right, above and below; nonsense beside what is not mixed."""
-        for step in (-1, 1):
-            moved = slice(piece.start + step, piece.stop + step)
-            yield self.near[:, moved], self.alpha[moved]
-        width, places = self.scale.alpha.shape[1], self.places[piece]
-        for step in (-width, width):
-            moved_to = self.order.take(places + np.int32(step), mode="clip")
-            moved_to[~self.is_mixed[piece]] = 0
-            yield self.near.take(moved_to, axis=1), self.alpha.take(moved_to)
+        near = np.zeros((6, len(self.mixed)), np.float32)
+        for beside, weight in zip(self.beside, self.weights, strict=True):
+            near += weight * colours.take(beside, axis=1)
+        rest = self.image - self.parts[0] * near[:3] - self.parts[1] * near[3:]
+        near[:3] += self.shares[0] * rest
+        near[3:] += self.shares[1] * rest
+        colours[:, self.mixed] = np.clip(near, 0, LEVELS, out=near)
 
 
-def shares_of(parts: Plane, alike: Plane) -> Plane:
+def shares_of(parts: Plane, alike: Plane | float) -> Plane:
     """Return how much of what neighbours leave unexplained goes to subject and to background.
 
     It is the solution of the paper's two equations in two unknowns, written as a correction.
@@ -156,6 +130,6 @@ def shares_of(parts: Plane, alike: Plane) -> Plane:
     return np.asarray(parts / ((parts**2).sum(axis=0) + alike), dtype=np.float32)
 
 
-def _pieces(first: int, last: int) -> Iterator[slice]:
-    for start in range(first, last, _PIECE_PX):
-        yield slice(start, min(start + _PIECE_PX, last))
+def _slices(count: int) -> Iterator[slice]:
+    for start in range(0, count, _PIECE_PX):
+        yield slice(start, min(start + _PIECE_PX, count))
