@@ -85,7 +85,8 @@ def convert(engine: str, checkpoint: Path | None, target: Path | None, precision
 def verify(engine: str, checkpoint: Path, photos: tuple[Path, ...]) -> None:
     """Run the published package and ours side by side, and decide how precisely this checkpoint must run.
 
-    Until this has passed, the worker runs a checkpoint in float32.
+    Until this has passed, the worker runs a checkpoint in float32.  Only what this machine multiplies in is
+    judged: a CPU without AVX-512 knows float32 alone.
     """
     table = Table("photo", "precision", "mean", "largest", "off by > 4/255", "ours", "package", "passed")
     facts: dict[str, Any] = {}

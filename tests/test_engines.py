@@ -11,7 +11,7 @@ import torch
 from shared.checkpoints import CheckpointError
 from shared.settings import Settings
 from worker.engine import build_engine
-from worker.matting.devices import DeviceMissingError, choose_device, choose_precision
+from worker.matting.devices import DeviceMissingError, choose_device, choose_precision, precisions
 
 
 def settings(engine: str, checkpoint: Path, device: str = "auto") -> Settings:
@@ -53,6 +53,14 @@ def test_until_a_checkpoint_is_verified_it_runs_in_float32_and_that_is_said(capl
     [record] = caplog.records
     assert (record.message, record.wanted) == ("engine.unverified", "float16")
     assert choose_precision(torch.device("cuda"), {"float16": {}}) is torch.float16
+
+
+def test_a_cpu_that_does_not_multiply_bfloat16_is_not_asked_to(monkeypatch, caplog) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert precisions(cpu) == (torch.float32,)
+    assert choose_precision(cpu, {"bfloat16": {}, "float32": {}}) is torch.float32
+    assert not caplog.records, "there is nothing to verify"
 
 
 def test_grabcut_does_not_import_torch() -> None:

@@ -32,9 +32,11 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def reduced_precision(device: torch.device) -> torch.dtype:
-    """Return the precision that a device multiplies fastest."""
-    return torch.float16 if device.type == "cuda" else torch.bfloat16
+def precisions(device: torch.device) -> tuple[torch.dtype, ...]:
+    """Return what a device multiplies in, the fastest first; float32 is the last."""
+    if device.type == "cuda":
+        return torch.float16, torch.float32
+    return (torch.bfloat16, torch.float32) if _cpu_multiplies_bfloat16() else (torch.float32,)
 
 
 def name_of(precision: torch.dtype) -> str:
@@ -44,15 +46,12 @@ def name_of(precision: torch.dtype) -> str:
 
 def choose_precision(device: torch.device, verified: Verified) -> torch.dtype:
     """Return the fastest precision that ``model verify`` has found good for this checkpoint."""
-    reduced = reduced_precision(device)
-    if device.type == "cpu" and not _cpu_multiplies_bfloat16():
-        return torch.float32
-    name = name_of(reduced)
-    if name not in verified:
-        wanted = {"precision": "float32", "wanted": name, "do": "./cutout model verify"}
-        log.warning("engine.unverified", extra=wanted)
-        return torch.float32
-    return reduced
+    fastest, *_ = precisions(device)
+    if fastest is torch.float32 or name_of(fastest) in verified:
+        return fastest
+    wanted = {"precision": "float32", "wanted": name_of(fastest), "do": "./cutout model verify"}
+    log.warning("engine.unverified", extra=wanted)
+    return torch.float32
 
 
 def _cpu_multiplies_bfloat16() -> bool:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from shared.checkpoints import CHECKPOINTS, CheckpointError
-from worker.matting.devices import choose_device, layers_for, name_of, reduced_precision
+from worker.matting.devices import choose_device, layers_for, name_of, precisions
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
 from worker.matting.package_process import Package, PackageMissingError
@@ -54,13 +54,13 @@ class Comparison:
 
 
 def compare(engine: str, digests: Digests, photos: Sequence[Path], package: Package) -> Iterator[Comparison]:
-    """Run both sides on every photo, ours in float32 and in the device's reduced precision."""
+    """Run both sides on every photo, ours in float32 and in whatever else the device multiplies."""
     side_px, device = CHECKPOINTS[engine].side_px, choose_device("auto")
     weights = read_weights(digests, engine)
     package.load(digests.file, side_px)
     squares = {photo.name: square(_upright(photo), side_px) for photo in photos}
     theirs = {name: package.saliency(small.numpy()) for name, small in squares.items()}
-    for precision in (torch.float32, reduced_precision(device)):
+    for precision in reversed(precisions(device)):
         network = build_inspyrenet(weights.tensors, layers_for(device, precision), side_px)
         for name, small in squares.items():
             expected, theirs_s = theirs[name]
