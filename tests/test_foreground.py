@@ -1,15 +1,26 @@
 """Along a soft rim the cut-out has the subject's colour, not the background's."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.pictures import scene
 from worker.foreground import estimate_foreground
+from worker.matting.device_foreground import estimate_foreground_on
+
+#: Where there is a CUDA device it is asked as well.
+DEVICES = [torch.device(kind) for kind in ("cpu", "cuda") if kind == "cpu" or torch.cuda.is_available()]
+#: Whoever finds the subject's colour, here or on a device: the same is asked of all.
+ESTIMATES = {"at the mixed pixels": estimate_foreground} | {
+    f"at all on {device}": partial(estimate_foreground_on, device) for device in DEVICES
+}
+by_all = pytest.mark.parametrize("estimate", ESTIMATES.values(), ids=ESTIMATES)
 
 
 def error(found, truth) -> float:
@@ -22,72 +33,78 @@ SIZES = [(320, 240, 8), (320, 240, 30), (321, 243, 8), (99, 75, 8), (1601, 1200,
 
 
 @pytest.mark.parametrize(("width", "height", "rim_px"), SIZES)
-def test_the_rim_comes_closer_to_the_true_colour_than_the_photo_is(width, height, rim_px) -> None:
+@by_all
+def test_the_rim_comes_closer_to_the_true_colour_than_the_photo_is(estimate, width, height, rim_px) -> None:
     truth = scene(width, height, rim_px=rim_px)
     doing_nothing = error(truth.rgb, truth)
-    found = error(estimate_foreground(truth.rgb, truth.alpha), truth)
+    found = error(estimate(truth.rgb, truth.alpha), truth)
     assert found < 0.07
     assert found < doing_nothing / 2.5
 
 
-def test_opaque_pixels_are_the_photos_own_and_hidden_ones_are_black() -> None:
+@by_all
+def test_opaque_pixels_are_the_photos_own_and_hidden_ones_are_black(estimate) -> None:
     truth = scene()
-    found = estimate_foreground(truth.rgb, truth.alpha)
+    found = estimate(truth.rgb, truth.alpha)
     assert np.array_equal(found[truth.alpha == 255], truth.rgb[truth.alpha == 255])
     assert not found[truth.alpha == 0].any()
 
 
-def test_the_background_far_away_has_no_say() -> None:
+@by_all
+def test_the_background_far_away_has_no_say(estimate) -> None:
     truth = scene(600, 400)
     changed = truth.rgb.copy()
     changed[:10], changed[:, :10] = 255, 255
-    assert np.array_equal(
-        estimate_foreground(changed, truth.alpha), estimate_foreground(truth.rgb, truth.alpha)
-    )
+    assert np.array_equal(estimate(changed, truth.alpha), estimate(truth.rgb, truth.alpha))
 
 
-def test_where_the_subject_stands_makes_no_difference() -> None:
+@by_all
+def test_where_the_subject_stands_makes_no_difference(estimate) -> None:
     truth = scene(300, 200, rim_px=3)
-    errors = [_error_when_moved(truth, across, down) for across, down in product(range(4), repeat=2)]
+    errors = [
+        _error_when_moved(estimate, truth, across, down) for across, down in product(range(4), repeat=2)
+    ]
     assert max(errors) < 1.02 * min(errors)
 
 
-def _error_when_moved(truth, across_px: int, down_px: int) -> float:
+def _error_when_moved(estimate, truth, across_px: int, down_px: int) -> float:
     """Return the error of a scene somewhere in a photo whose background goes on."""
     at = slice(20 + down_px, 220 + down_px), slice(20 + across_px, 320 + across_px)
     rgb, alpha = np.full((250, 350, 3), (30, 90, 120), np.uint8), np.zeros((250, 350), np.uint8)
     rgb[at], alpha[at] = truth.rgb, truth.alpha
-    return error(estimate_foreground(rgb, alpha)[at], truth)
+    return error(estimate(rgb, alpha)[at], truth)
 
 
-def test_a_view_of_a_larger_photo_gives_what_a_copy_gives() -> None:
+@by_all
+def test_a_view_of_a_larger_photo_gives_what_a_copy_gives(estimate) -> None:
     truth = scene()
     part = slice(20, 221), slice(30, 291)
     copies = truth.rgb[part].copy(), truth.alpha[part].copy()
-    assert np.array_equal(
-        estimate_foreground(truth.rgb[part], truth.alpha[part]), estimate_foreground(*copies)
-    )
+    assert np.array_equal(estimate(truth.rgb[part], truth.alpha[part]), estimate(*copies))
 
 
-def test_fog_all_over_is_a_picture_too() -> None:
+@by_all
+def test_fog_all_over_is_a_picture_too(estimate) -> None:
     rgb = scene(640, 480).rgb
-    found = estimate_foreground(rgb, np.full((480, 640), 128, np.uint8))
+    found = estimate(rgb, np.full((480, 640), 128, np.uint8))
     assert np.abs(found.astype(int) - rgb).mean() < 64
 
 
+@by_all
 @settings(max_examples=50, deadline=None)
 @given(st.data())
-def test_any_matte_gives_a_picture(data) -> None:
+def test_any_matte_gives_a_picture(estimate, data) -> None:
     shape = data.draw(st.tuples(st.integers(1, 20), st.integers(1, 20)))
     rgb = data.draw(arrays(np.uint8, (*shape, 3)))
     alpha = data.draw(arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 127, 254, 255])))
     before = rgb.copy()
-    found = estimate_foreground(rgb, alpha)
+    found = estimate(rgb, alpha)
     assert np.array_equal(rgb, before)
     assert np.array_equal(found[alpha == 255], rgb[alpha == 255])
     assert not found[alpha == 0].any()
 
 
-def test_an_image_and_a_matte_of_different_size_are_refused() -> None:
+@by_all
+def test_an_image_and_a_matte_of_different_size_are_refused(estimate) -> None:
     with pytest.raises(ValueError, match="do not belong together"):
-        estimate_foreground(np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4), np.uint8))
+        estimate(np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4), np.uint8))

@@ -2,7 +2,8 @@
 
 import logging
 import subprocess
-from dataclasses import replace
+import threading
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,10 @@ from shared.errors import InternalError, NoSubjectError, OutOfMemoryError
 from shared.recipes import Recipe
 from tests.checkpoints import random_checkpoint, vouched_for
 from tests.pictures import opened, photo
+from worker.matting import Unmixing
 from worker.matting.convert import convert
 from worker.matting.digests import Digests
-from worker.matting.inspyrenet_engine import InspyrenetEngine, load_inspyrenet
+from worker.matting.inspyrenet_engine import InspyrenetEngine, InspyrenetOnCuda, load_inspyrenet
 from worker.matting.package_process import ROOT, package_python
 from worker.pipeline import render
 
@@ -148,6 +150,31 @@ def test_a_device_that_is_out_of_memory_is_tried_once_more_and_stays_usable(engi
     with pytest.raises(OutOfMemoryError):
         hopeless.alpha(rgb)
     assert hopeless.alpha(rgb).has_subject
+
+
+def test_cuda_finds_the_subjects_colour_in_the_devices_queue_and_once_more_without_memory(
+    engine, monkeypatch
+) -> None:
+    parts = {field.name: getattr(engine, field.name) for field in fields(engine)}
+    on_device = InspyrenetOnCuda(**parts, device=torch.device("cpu"))
+    rgb, threads = opened(photo("cat")), []
+    alpha = np.full(rgb.shape[:2], 128, np.uint8)
+    answers = [torch.OutOfMemoryError("CUDA out of memory"), rgb, *[torch.OutOfMemoryError()] * 2]
+
+    def estimate(*_asked):
+        threads.append(threading.current_thread().name)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("worker.matting.inspyrenet_engine.estimate_foreground_on", estimate)
+    assert on_device.foreground(rgb, alpha) is rgb
+    with pytest.raises(OutOfMemoryError):
+        on_device.foreground(rgb, alpha)
+    assert {name.split("_")[0] for name in threads} == {"network"}
+    assert isinstance(on_device, Unmixing)
+    assert not isinstance(engine, Unmixing)
 
 
 def test_a_batch_gives_what_its_photos_give_alone(engine) -> None:

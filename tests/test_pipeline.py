@@ -385,3 +385,18 @@ def test_a_12_megapixel_photo_needs_at_most_60_bytes_a_pixel_and_100_mb_field_re
     with PeakMemory() as memory:
         Run(recipe=Recipe(effects=EVERY_EFFECT))(photo("raccoon-12mp"))
     assert memory.peak - memory.before < 60 * 4032 * 3024 + 100_000_000
+
+
+class _OnDevice(DiscModel):
+    """An engine whose device finds the subject's colour: green, so that it is seen to have been asked."""
+
+    def foreground(self, rgb, alpha):
+        assert rgb.shape[:2] == alpha.shape
+        return np.where(alpha[..., np.newaxis] > 0, np.array([0, 255, 0], np.uint8), np.uint8(0))
+
+
+def test_an_engine_whose_device_finds_the_subjects_colour_is_asked_for_it() -> None:
+    run = Run(model=_OnDevice())
+    run(photo("cat"))
+    pixels = run.pixels("color")
+    assert (pixels[pixels[..., 3] > 0][:, :3] == (0, 255, 0)).all()

@@ -15,12 +15,12 @@ from worker.arrays import OPAQUE, Alpha, Plane, Rgb
 from worker.mixed_pixels import LEVELS, Colours, Places, Scale, shares_of
 
 #: How much the colours found at half the size count beside the pixel's own.
-_TRUST = 0.05
+TRUST = 0.05
 #: So many pixels of half the size at a time stay in the processor's cache.
 _PIECE_PX = 1 << 12
 _OPACITY = np.arange(OPAQUE + 1, dtype=np.float32) / LEVELS
 #: (2, 256) of what is left unexplained at an opacity, the subject's share and the background's.
-_SHARES = shares_of(np.stack([_OPACITY, 1 - _OPACITY]), _TRUST)
+_SHARES = shares_of(np.stack([_OPACITY, 1 - _OPACITY]), TRUST)
 _SHARES[0, OPAQUE] = 1  # what is opaque has the photo's own colour
 _SEEN = np.where(_OPACITY > 0, np.uint8(OPAQUE), np.uint8(0))
 #: A pixel's three bytes, moved in one go.

@@ -16,12 +16,12 @@ from worker.explained_pixels import Mixed, explain, write_subject
 from worker.mixed_pixels import ALIKE, LEVELS, Colours, Scale, find_colours, shares_of
 
 #: Up to this size a level is looked at as a whole.
-_SMALL_SIDE_PX = 128
+SMALL_SIDE_PX = 128
 #: Levels up to this side are iterated until they hardly change, larger ones need to follow them only.
 _TINY_SIDE_PX = 32
 _TINY_ROUNDS, _ROUNDS = 10, 6
 #: A pixel that is this opaque has the subject's colour, one that is this transparent the background's.
-_NEARLY = 0.9
+NEARLY = 0.9
 #: Background seen around the subject, as a share of its longer side.
 _MARGIN, _LEAST_MARGIN_PX = 0.05, 8
 
@@ -59,13 +59,13 @@ def _unmix(rgb: Rgb, alpha: Alpha, foreground: Rgb) -> None:
     """Write the subject's colour wherever a photo with even sides is mixed."""
     mixed = np.asarray(cv2.inRange(alpha, 1, OPAQUE - 1), dtype=np.uint8)
     if mixed.any():
-        box = _surroundings(alpha)
+        box = surroundings(alpha)
         half = Scale(rgb=rgb[box.slices], alpha=alpha[box.slices], mixed=mixed[box.slices]).halved()
         for found in _found(half):
             write_subject(rgb, alpha, found.moved(box.y // 2, box.x // 2, alpha.shape[1] // 2), foreground)
 
 
-def _surroundings(alpha: Alpha) -> Box:
+def surroundings(alpha: Alpha) -> Box:
     """Return the subject's box with enough of the background around it to know its colour; all of it even."""
     box = Box(*cv2.boundingRect(alpha))
     box = box.grown(max(_LEAST_MARGIN_PX, round(box.longer_side * _MARGIN)), alpha.shape)
@@ -76,7 +76,7 @@ def _surroundings(alpha: Alpha) -> Box:
 
 def _found(scale: Scale) -> Iterator[Mixed]:
     """Return both colours at the mixed pixels of a photo, found on small pictures first; some at a time."""
-    halvings = max(0, math.ceil(math.log2(max(scale.alpha.shape) / _SMALL_SIDE_PX)))
+    halvings = max(0, math.ceil(math.log2(max(scale.alpha.shape) / SMALL_SIDE_PX)))
     border = 1 << halvings
     scales = [_framed(scale, border)]
     for _ in range(halvings):
@@ -106,7 +106,7 @@ def _whole(scale: Scale) -> Colours:
     """Return the colours of subject and background near every pixel of a small picture."""
     image = np.ascontiguousarray(scale.rgb.transpose(2, 0, 1), np.float32)  # (3, h, w)
     matte = np.asarray(scale.alpha / LEVELS, np.float32)
-    near = np.stack([_mean(image, is_pure) for is_pure in (matte > _NEARLY, matte < 1 - _NEARLY)])
+    near = np.stack([_mean(image, is_pure) for is_pure in (matte > NEARLY, matte < 1 - NEARLY)])
     height, width = matte.shape
     count = max(1, int(np.ceil(np.log2(max(height, width)))))
     for level in range(count + 1):

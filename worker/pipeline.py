@@ -21,7 +21,7 @@ from worker.decode import Glimpse, Photo, decode, glimpse
 from worker.effects import RENDERERS, Look, parameters_of, reach_px
 from worker.encode import Artifact, encode_matte, encode_preview, encode_result, require_encodable
 from worker.foreground import estimate_foreground
-from worker.matting import Glancing, Matting, MattingModel
+from worker.matting import Glancing, Matting, MattingModel, Unmixing
 from worker.printing import effective_dpi, judge_print
 from worker.refinement import refine_edges
 from worker.room import find_room
@@ -98,7 +98,7 @@ def render(
     if not matting.has_subject:
         raise NoSubjectError("No subject was found; upload a photo in which one stands out.")
     facts, seed = photo.public, photo.seed
-    rgb, alpha = _cut_out(photo, _matte(photo, matting, recipe, stages), stages)
+    rgb, alpha = _cut_out(photo, _matte(photo, matting, recipe, stages), model, stages)
     del photo  # its pixels are not needed beside the cut-out's
     with stages.stage("foreground"):
         subject = find_subject(alpha)
@@ -149,10 +149,11 @@ def _matte(photo: Photo, matting: Matting, recipe: Recipe, stages: _Stages) -> A
         return refine_edges(_shown(photo), matting.alpha, matting.seen_px)
 
 
-def _cut_out(photo: Photo, alpha: Alpha, stages: _Stages) -> tuple[Rgb, Alpha]:
+def _cut_out(photo: Photo, alpha: Alpha, model: MattingModel, stages: _Stages) -> tuple[Rgb, Alpha]:
     """Return the subject's own colour and its opacity."""
+    unmix = model.foreground if isinstance(model, Unmixing) else estimate_foreground
     with stages.stage("foreground"):
-        rgb = estimate_foreground(_shown(photo), alpha)
+        rgb = unmix(_shown(photo), alpha)
         if photo.alpha is None:
             return rgb, alpha
         # Where the file itself is not opaque its colour is the subject's own already.

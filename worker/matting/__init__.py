@@ -57,3 +57,12 @@ class Glancing(Protocol):
     def alpha_of_glimpse(self, small: Rgb, height: int, width: int) -> Matting:
         """Return the subject's opacity in a photo of this size, given the photo in small, sRGB, upright."""
         ...
+
+
+@runtime_checkable
+class Unmixing(Protocol):
+    """What an engine may offer besides: its device finds the subject's own colour."""
+
+    def foreground(self, rgb: Rgb, alpha: Alpha) -> Rgb:
+        """Return what ``worker.foreground.estimate_foreground`` returns, within a few levels."""
+        ...

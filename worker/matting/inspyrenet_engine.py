@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from shared.checkpoints import CHECKPOINTS
 from shared.errors import InternalError, OutOfMemoryError
 from worker.arrays import Alpha, Rgb
 from worker.matting import Matting
+from worker.matting.device_foreground import estimate_foreground_on
 from worker.matting.devices import choose_device, choose_precision, layers_for, name_of
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
@@ -22,6 +24,7 @@ from worker.matting.weights import read_weights
 log = logging.getLogger(__name__)
 
 _VERSION = "1"
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,18 @@ class InspyrenetEngine:
         return Matting(alpha=alpha, has_subject=has_subject, seen_px=self.network.side_px)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspyrenetOnCuda(InspyrenetEngine):
+    """Also finds the subject's own colour where the network runs."""
+
+    device: torch.device
+
+    def foreground(self, rgb: Rgb, alpha: Alpha) -> Rgb:
+        """Implement ``Unmixing``."""
+        found = partial(estimate_foreground_on, self.device, rgb, alpha)
+        return self.device_queue.submit(_once_more_without_memory, found).result()
+
+
 def _require_finite(logits: Tensor) -> None:
     if not logits.isfinite().all():
         raise InternalError(
@@ -56,15 +71,15 @@ def _require_finite(logits: Tensor) -> None:
         )
 
 
-def _once_more_without_memory(see: Callable[[], Matting]) -> Matting:
+def _once_more_without_memory(ask: Callable[[], Answer]) -> Answer:
     """Try again once with whatever the device's allocator holds back; then the delivery is refused."""
     try:
-        return see()
+        return ask()
     except torch.OutOfMemoryError:
         log.warning("engine.out_of_memory")
         torch.cuda.empty_cache()
     try:
-        return see()
+        return ask()
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise OutOfMemoryError("The device has too little memory for one photo.") from error
@@ -83,7 +98,8 @@ def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEng
     precision = choose_precision(where, weights.verified)
     log.info("engine.precision", extra={"device": str(where), "precision": name_of(precision)})
     network = build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
-    return InspyrenetEngine(
+    kind = partial(InspyrenetOnCuda, device=where) if where.type == "cuda" else InspyrenetEngine
+    return kind(
         name=engine,
         version=f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)})",
         checkpoint_sha256=weights.sha256,
