@@ -60,7 +60,7 @@ IMAGES: dict[str, Measurement] = {"images": images.measure}
 #: What a matte gains that is refined.
 EDGES: dict[str, Measurement] = {"edges": edges.measure}
 #: Our inference beside the published package, which `make reference` installs; drawn too.
-ENGINE: dict[str, Measurement] = {"engine": engine.measure}
+ENGINE: dict[str, Measurement] = {"engine": engine.measure, "engine_photos": engine.measure_photos}
 #: By the flag that asks for them.
 SUITES = {
     "service": MEASUREMENTS,

@@ -1,4 +1,4 @@
-"""Our InSPyReNet beside the published package: start, forward, foreground, whole photos, memory; one run.
+"""Our InSPyReNet beside the published package: start and forward; foreground, whole photos, memory.
 
 Both have the same weights, random ones: the published cannot be had everywhere, and numbers take as long.
 """
@@ -29,7 +29,7 @@ from bench.progress import track
 from bench.rows import Row
 from bench.timings import in_turns, timed
 from worker.decode import decode
-from worker.matting.devices import name_of
+from worker.matting.devices import name_of, precisions
 from worker.matting.digests import Digests
 from worker.matting.folding import fold
 from worker.matting.inspyrenet import build_inspyrenet
@@ -43,7 +43,8 @@ _SIZES_PX = {"0.3 MP": (640, 480), "3 MP": (2016, 1512), "12 MP": (4032, 3024), 
 _RIM_SHARE = 90 / 3024  #: of the height: 7 % of the frame is mixed
 
 _LOADED_MS = 700.0
-_WARM, _COLD, _FLOAT32, _BFLOAT16, _WITHOUT_NETWORK, _PEAK = 1 / 6, 1 / 20, 1 / 1.4, 1 / 2.6, 1 / 6, 0.6
+_WARM, _COLD, _WITHOUT_NETWORK, _PEAK = 1 / 6, 1 / 20, 1 / 6, 0.6
+_FORWARD = {torch.float32: 1 / 1.4, torch.bfloat16: 1 / 2.6}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +73,22 @@ class _Side:
 
 
 def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
-    """Measure everything; some figures take minutes on both sides together."""
+    """Measure the start and the network; some figures take minutes on both sides together."""
     del drive  # nothing is served
     published, converted = _checkpoints(data)
-    photos = {name: _photo(data, name, size_px) for name, size_px in _SIZES_PX.items()}
-    rounds = effort.pictures
+    photo, rounds = _photo(data, "0.3 MP"), effort.pictures
     return [
-        *_starts(published, converted, photos["0.3 MP"], rounds),
+        *_starts(published, converted, photo, rounds),
         *(row for side_px in _ENGINES for row in _forwards(published, side_px, rounds)),
-        *_foregrounds(photos, rounds),
-        *_wholes(published, converted, photos, rounds),
     ]
+
+
+def measure_photos(data: Path, drive: Drive, effort: Effort) -> list[Row]:
+    """Measure what is made of whole photos: with the network, and what there is to do besides."""
+    del drive  # nothing is served
+    published, converted = _checkpoints(data)
+    photos, rounds = {name: _photo(data, name) for name in _SIZES_PX}, effort.pictures
+    return [*_foregrounds(photos, rounds), *_wholes(published, converted, photos, rounds)]
 
 
 def _checkpoints(data: Path) -> tuple[Path, Path]:
@@ -95,10 +101,10 @@ def _checkpoints(data: Path) -> tuple[Path, Path]:
     return published, converted
 
 
-def _photo(data: Path, name: str, size_px: tuple[int, int]) -> Path:
+def _photo(data: Path, name: str) -> Path:
     path = data / f"{name}.jpg"
     with Image.open(PHOTO) as image:
-        image.resize(size_px, Image.Resampling.BICUBIC).save(path, "JPEG", quality=88)
+        image.resize(_SIZES_PX[name], Image.Resampling.BICUBIC).save(path, "JPEG", quality=88)
     return path
 
 
@@ -176,17 +182,17 @@ def _ms(
 
 
 def _forwards(published: Path, side_px: int, rounds: int) -> Iterator[Row]:
-    """Measure the network alone; theirs is as published, float32."""
+    """Measure the network alone in what this CPU multiplies in; theirs is as published, float32."""
     tensors = fold(read_published(published))
     small = square(decode(PHOTO.read_bytes()).rgb, side_px)
     with Package() as package:
         package.load(published, side_px)
-        for precision, at_most in ((torch.float32, _FLOAT32), (torch.bfloat16, _BFLOAT16)):
+        for precision in reversed(precisions(torch.device("cpu"))):
             network = build_inspyrenet(tensors, OneDnnLayers(precision), side_px)
             what = f"forward at {side_px}, {name_of(precision)}"
             ours = timed(partial(network, small))
             turns = in_turns(what, rounds, ours, lambda: [package.saliency(small.numpy())[1]])
-            yield _ms(what, median(turns.ours), median(turns.theirs), at_most)
+            yield _ms(what, median(turns.ours), median(turns.theirs), _FORWARD[precision])
 
 
 def _foregrounds(photos: Mapping[str, Path], rounds: int) -> Iterator[Row]:
