@@ -72,20 +72,31 @@ def ours() -> Flask:
     return create_app(Lifecycle(services=services, stopping=stopping))
 
 
-def theirs(folder: str, creates: int) -> Flask:
-    """Build the bare handler."""
+def theirs(folder: str, files: int, folders: int) -> Flask:
+    """Build the bare handler; its folders stand in each other, as ours do."""
     app, root = Flask(__name__, static_folder=None), Path(folder)
 
     def push() -> Response:
         request.get_data(cache=False)
         time.sleep(TAKES_S)
-        for _ in range(creates):
-            _create(root)
+        inner = root
+        for _ in range(folders):
+            inner = _create_folder(inner)
+        for _ in range(files):
+            _create(inner)
         return Response(status=204)
 
     app.add_url_rule("/push", view_func=push, methods=["POST"])
     app.add_url_rule("/ready", view_func=lambda: Response(status=200))
     return app
+
+
+def _create_folder(parent: Path) -> Path:
+    """Create a folder whose name survives a power cut."""
+    folder = parent / secrets.token_hex(16)
+    folder.mkdir()
+    _sync(parent)
+    return folder
 
 
 def _create(root: Path) -> None:
@@ -96,7 +107,11 @@ def _create(root: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(root / draft.name[1:])
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(root)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
