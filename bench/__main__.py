@@ -11,6 +11,7 @@ import click
 
 from bench import (
     bars,
+    batches,
     drain,
     edges,
     engine,
@@ -60,7 +61,11 @@ IMAGES: dict[str, Measurement] = {"images": images.measure}
 #: What a matte gains that is refined.
 EDGES: dict[str, Measurement] = {"edges": edges.measure}
 #: Our inference beside the published package, which `make reference` installs; drawn too.
-ENGINE: dict[str, Measurement] = {"engine": engine.measure, "engine_photos": engine.measure_photos}
+ENGINE: dict[str, Measurement] = {
+    "engine": engine.measure,
+    "engine_photos": engine.measure_photos,
+    "engine_batches": batches.measure,
+}
 #: By the flag that asks for them.
 SUITES = {
     "service": MEASUREMENTS,

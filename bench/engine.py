@@ -93,12 +93,18 @@ def measure_photos(data: Path, drive: Drive, effort: Effort) -> list[Row]:
 
 def _checkpoints(data: Path) -> tuple[Path, Path]:
     """Return one file of random weights as it was published, and as we convert it."""
-    published, converted = data / "ckpt_base.pth", data / "inspyrenet-base.safetensors"
-    command = [str(package_python()), "-m", "bench.random_checkpoint", "0", "1024", str(published)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    published, converted = random_published(data), data / "inspyrenet-base.safetensors"
     weights = Weights(tensors=fold(read_published(published)), sha256=Digests.begin(published).sha256)
     write_converted(weights, _ENGINES[1024], torch.float32, converted)
     return published, converted
+
+
+def random_published(data: Path) -> Path:
+    """Return a file of random weights as the package publishes its own."""
+    published = data / "ckpt_base.pth"
+    command = [str(package_python()), "-m", "bench.random_checkpoint", "0", "1024", str(published)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return published
 
 
 def _photo(data: Path, name: str) -> Path:

@@ -84,6 +84,14 @@ def test_a_view_of_a_larger_photo_gives_what_a_copy_gives(estimate) -> None:
 
 
 @by_all
+def test_a_photo_that_may_not_be_written_is_read(estimate) -> None:
+    truth = scene(64, 48)
+    for plane in (truth.rgb, truth.alpha):
+        plane.flags.writeable = False
+    assert estimate(truth.rgb, truth.alpha).any()
+
+
+@by_all
 def test_fog_all_over_is_a_picture_too(estimate) -> None:
     rgb = scene(640, 480).rgb
     found = estimate(rgb, np.full((480, 640), 128, np.uint8))

@@ -31,15 +31,20 @@ def estimate_foreground_on(device: torch.device, rgb: Rgb, alpha: Alpha) -> Rgb:
     Raises
     ------
     torch.OutOfMemoryError
-        If the device has too little memory: about 100 bytes for each four pixels.
+        If the device has too little memory.
     """
     check(rgb, alpha)
     foreground = np.zeros(rgb.shape, np.uint8)
     if alpha.any():
         part = surroundings(alpha).slices
-        image, matte = (torch.from_numpy(np.ascontiguousarray(p[part])).to(device) for p in (rgb, alpha))
+        image, matte = (_put(device, p[part]) for p in (rgb, alpha))
         torch.from_numpy(foreground)[part].copy_(_subject(image, matte))
     return foreground
+
+
+def _put(device: torch.device, pixels: Rgb | Alpha) -> Tensor:
+    """Return pixels on a device; torch takes none that may not be written."""
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
 
 
 def _subject(image: Tensor, matte: Tensor) -> Tensor:
