@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.pictures import scene
+from tests.pictures import Scene, scene
 from worker.foreground import estimate_foreground
 from worker.matting.device_foreground import estimate_foreground_on
 
@@ -89,6 +89,41 @@ def test_a_photo_that_may_not_be_written_is_read(estimate) -> None:
     for plane in (truth.rgb, truth.alpha):
         plane.flags.writeable = False
     assert estimate(truth.rgb, truth.alpha).any()
+
+
+LARGE = {"a strip": (33, 5000), "a tall strip": (5000, 33), "two rows": (2, 4098)}
+
+
+@pytest.mark.parametrize("shape", LARGE.values(), ids=LARGE)
+@by_all
+def test_a_lone_mixed_pixel_of_a_large_photo_is_not_lost_on_the_way_to_its_small_ones(
+    estimate, shape
+) -> None:
+    rgb, alpha = np.full((*shape, 3), 200, np.uint8), np.full(shape, 255, np.uint8)
+    alpha[shape[0] // 2, shape[1] // 2] = 128
+    found = estimate(rgb, alpha)
+    assert (found[alpha == 255] == 200).all()
+    assert found[alpha < 255].min() >= 200, "the background may be anything; the subject is no darker"
+
+
+@by_all
+def test_subjects_that_a_small_picture_does_not_show_opaque_keep_their_colour(estimate) -> None:
+    y, x = np.ogrid[:33, :5000]
+    near = [np.hypot(y - 16, x - middle) for middle in (60, 4900)]
+    alpha = (np.clip((11 - np.minimum(*near)) / 4 + 0.5, 0, 1) * 255).round().astype(np.uint8)
+    foreground = np.where((x < 2500)[..., np.newaxis], np.array([205, 120, 40]), np.array([240, 240, 235]))
+    foreground = np.broadcast_to(foreground, (33, 5000, 3))
+    opacity = alpha[..., np.newaxis] / 255
+    photo = (opacity * foreground + (1 - opacity) * np.array([30, 90, 120])).round().astype(np.uint8)
+    truth = Scene(photo, alpha, foreground.astype(np.uint8))
+    assert error(estimate(photo, alpha), truth) < error(photo, truth) / 8
+
+
+@by_all
+def test_a_photo_seen_from_the_other_side_is_read(estimate) -> None:
+    for width in (1, 8):  # NumPy calls a single column contiguous whichever way it runs
+        rgb, alpha = np.full((5, width, 3), 99, np.uint8), np.full((5, width), 128, np.uint8)
+        assert np.array_equal(estimate(rgb[:, ::-1], alpha[:, ::-1]), estimate(rgb, alpha))
 
 
 @by_all

@@ -15,12 +15,30 @@ from worker.matting.package_process import Package
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(300)]
 
+
+def apart() -> Scene:
+    """Return four soft balls far apart, each of its own colour, before a flat background."""
+    height, width, rim_px = 1200, 1600, 25
+    balls = [(100, 140, 40), (1000, 1400, 36), (600, 800, 24), (150, 1400, 30)]
+    colours = [(205, 120, 40), (240, 240, 235), (60, 160, 60), (200, 30, 40)]
+    y, x = np.ogrid[:height, :width]
+    opacity, foreground = np.zeros((height, width)), np.zeros((height, width, 3))
+    for (down, right, radius), colour in zip(balls, colours, strict=True):
+        ball = np.clip((radius - np.hypot(y - down, x - right)) / rim_px + 0.5, 0, 1)
+        foreground[ball > 0] = colour
+        opacity = np.maximum(opacity, ball)
+    photo = opacity[..., np.newaxis] * foreground + (1 - opacity[..., np.newaxis]) * (30, 90, 120)
+    whole = (photo.round(), (opacity * 255).round(), foreground)
+    return Scene(*(plane.astype(np.uint8) for plane in whole))
+
+
 SCENES = {
     "a hard rim": scene(320, 240, rim_px=8),
     "a soft rim": scene(1600, 1200, rim_px=40),
     "hairs": furry("cat", "coffee", (800, 600), 0.8),
     "blurred hairs": furry("raccoon", "astronaut", (1600, 1200), 3),
     "fine hairs": furry("cat", "raccoon", (2000, 1500), 1.5),
+    "four of four colours": apart(),
     "a thumbnail": scene(121, 90, rim_px=6),
     "a wide halo": furry("coffee", "raccoon", (1600, 1200), 12),
 }

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.arrays import OPAQUE, Alpha, Box, Plane, Rgb, check
 from worker.explained_pixels import Mixed, explain, write_subject
@@ -19,7 +18,7 @@ from worker.mixed_pixels import ALIKE, LEVELS, Colours, Scale, find_colours, sha
 SMALL_SIDE_PX = 128
 #: Levels up to this side are iterated until they hardly change, larger ones need to follow them only.
 _TINY_SIDE_PX = 32
-_TINY_ROUNDS, _ROUNDS = 10, 6
+_TINY_ROUNDS, _ROUNDS = 10, 8
 #: A pixel that is this opaque has the subject's colour, one that is this transparent the background's.
 NEARLY = 0.9
 #: Background seen around the subject, as a share of its longer side.
@@ -82,7 +81,7 @@ def _found(scale: Scale) -> Iterator[Mixed]:
     for _ in range(halvings):
         scales.append(scales[-1].halved())
     coarse = scales.pop()
-    colours = _whole(coarse)
+    colours = _whole(coarse, _means(scale))
     while len(scales) > 1:
         coarse = scales.pop()
         colours = find_colours(coarse, colours, _ROUNDS)
@@ -102,23 +101,24 @@ def _framed(scale: Scale, border: int) -> Scale:
     )
 
 
-def _whole(scale: Scale) -> Colours:
-    """Return the colours of subject and background near every pixel of a small picture."""
+def _means(scale: Scale) -> Plane:
+    """Return the mean colours where a photo is most opaque and where it is least; (2, 3, 1, 1)."""
+    alpha = scale.alpha
+    low, high, _, _ = cv2.minMaxLoc(alpha)
+    pure = cv2.inRange(alpha, NEARLY * high, OPAQUE), cv2.inRange(alpha, 0, OPAQUE - NEARLY * (OPAQUE - low))
+    return np.asarray([cv2.mean(scale.rgb, is_pure)[:3] for is_pure in pure], np.float32)[..., None, None]
+
+
+def _whole(scale: Scale, near: Plane) -> Colours:
+    """Return the colours of subject and background near every pixel of a small picture, given their means."""
     image = np.ascontiguousarray(scale.rgb.transpose(2, 0, 1), np.float32)  # (3, h, w)
     matte = np.asarray(scale.alpha / LEVELS, np.float32)
-    near = np.stack([_mean(image, is_pure) for is_pure in (matte > NEARLY, matte < 1 - NEARLY)])
     height, width = matte.shape
     count = max(1, int(np.ceil(np.log2(max(height, width)))))
     for level in range(count + 1):
         size = round(width ** (level / count)), round(height ** (level / count))
         near = _solved(*(_resized(planes, size) for planes in (image, matte, near)))
     return Colours(near=near.reshape(6, -1))
-
-
-def _mean(image: Plane, mask: NDArray[np.bool_]) -> Plane:
-    """Return the mean colour of what is set, black if nothing is; (3, 1, 1)."""
-    mean = image[:, mask].mean(axis=1) if mask.any() else np.zeros(3, np.float32)
-    return np.asarray(mean, dtype=np.float32).reshape(3, 1, 1)
 
 
 def _resized(planes: Plane, size: tuple[int, int]) -> Plane:

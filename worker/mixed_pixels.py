@@ -36,8 +36,10 @@ class Scale:
         """Return every other pixel, so that what is opaque stays so; what was mixed is mixed."""
         size = self.alpha.shape[1] // 2, self.alpha.shape[0] // 2
         rgb, alpha = (cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in (self.rgb, self.alpha))
-        mixed = cv2.resize(self.mixed, size, interpolation=cv2.INTER_AREA)
-        return Scale(rgb=np.asarray(rgb), alpha=np.asarray(alpha), mixed=np.asarray(mixed))
+        share = cv2.resize(self.mixed, size, interpolation=cv2.INTER_AREA)
+        # Made 0 or 255 anew each time: a lone pixel's share would come to nothing.
+        _, mixed = cv2.threshold(share, 0, OPAQUE, cv2.THRESH_BINARY)
+        return Scale(rgb=np.asarray(rgb), alpha=np.asarray(alpha), mixed=np.asarray(mixed, np.uint8))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

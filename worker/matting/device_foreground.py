@@ -4,8 +4,6 @@ What ``worker.foreground`` does at the mixed pixels is done at all of them here:
 lanes would lose by looking for some.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,8 +41,8 @@ def estimate_foreground_on(device: torch.device, rgb: Rgb, alpha: Alpha) -> Rgb:
 
 
 def _put(device: torch.device, pixels: Rgb | Alpha) -> Tensor:
-    """Return pixels on a device; torch takes none that may not be written."""
-    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device)
+    """Return pixels on a device; a copy: torch takes none that run backwards."""
+    return torch.from_numpy(np.array(pixels, order="C")).to(device)
 
 
 def _subject(image: Tensor, matte: Tensor) -> Tensor:
@@ -61,8 +59,7 @@ def _subject(image: Tensor, matte: Tensor) -> Tensor:
 
 def _means(image: Tensor, matte: Tensor) -> Tensor:
     """Return the mean colours where it is the subject alone and where the background; (2, 3, 1, 1)."""
-    step = 1 << max(0, math.ceil(math.log2(max(matte.shape) / SMALL_SIDE_PX)))
-    pixels, opacity = image[::step, ::step].float() / OPAQUE, matte[::step, ::step].float() / OPAQUE
+    pixels, opacity = image[::2, ::2].float() / OPAQUE, matte[::2, ::2].float() / OPAQUE
     pure = torch.stack([opacity > NEARLY, opacity < 1 - NEARLY]).float()[..., None]  # (2, h, w, 1)
     return ((pure * pixels).sum((1, 2)) / pure.sum((1, 2)).clamp_(min=1))[..., None, None]
 

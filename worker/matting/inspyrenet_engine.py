@@ -23,7 +23,7 @@ from worker.matting.weights import read_weights
 
 log = logging.getLogger(__name__)
 
-_VERSION = "1"
+_VERSION = "2"
 Answer = TypeVar("Answer")
 
 
