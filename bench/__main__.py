@@ -64,6 +64,7 @@ EDGES: dict[str, Measurement] = {"edges": edges.measure}
 ENGINE: dict[str, Measurement] = {
     "engine": engine.measure,
     "engine_photos": engine.measure_photos,
+    "engine_foregrounds": engine.measure_foregrounds,
     "engine_batches": batches.measure,
 }
 #: By the flag that asks for them.

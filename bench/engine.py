@@ -84,11 +84,20 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
 
 
 def measure_photos(data: Path, drive: Drive, effort: Effort) -> list[Row]:
-    """Measure what is made of whole photos: with the network, and what there is to do besides."""
+    """Measure whole photos: with the network, and what there is to do besides."""
     del drive  # nothing is served
     published, converted = _checkpoints(data)
-    photos, rounds = {name: _photo(data, name) for name in _SIZES_PX}, effort.pictures
-    return [*_foregrounds(photos, rounds), *_wholes(published, converted, photos, rounds)]
+    return _wholes(published, converted, _photos(data), effort.pictures)
+
+
+def measure_foregrounds(data: Path, drive: Drive, effort: Effort) -> list[Row]:
+    """Measure the subject's own colour alone."""
+    del drive  # nothing is served
+    return list(_foregrounds(_photos(data), effort.pictures))
+
+
+def _photos(data: Path) -> dict[str, Path]:
+    return {name: _photo(data, name) for name in _SIZES_PX}
 
 
 def _checkpoints(data: Path) -> tuple[Path, Path]:
