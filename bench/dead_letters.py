@@ -25,7 +25,7 @@ from shared import records
 from shared.folder_store import FolderStore
 
 _MANY, _ROUNDS = 10_000, 9
-_LIMIT, _AT_MOST_S, _GROWTH_MB = 50, 2.0, 10.0
+_LIMIT, _AT_MOST_S, _GROWTH_MB = 50, 2.0, 2.0
 _SLUGS = ("dead-lettered", "poison", "timeout", "out-of-memory")
 
 

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from heapq import heappush, heappushpop
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from shared import records
 from shared.errors import PHOTO_FAULTS, InternalError, NameTakenError, NoSuchObjectError
 from shared.history import History
 from shared.jobs import Claim, Job
-from shared.ports import Listing, ObjectStore
+from shared.ports import ObjectStore, Stat
 from shared.reading import Reader
 from shared.records import Terminal, UnreadableRecordError
 
@@ -155,7 +155,7 @@ def _create(store: ObjectStore, name: str, document: Mapping[str, Any]) -> bool:
 def find(store: ObjectStore, wanted: Filter, now: datetime) -> Iterator[DeadLetter]:
     """Return the dead letters that are meant, by day; records are read only if they must be."""
     for prefix in _prefixes(wanted, now):
-        letters = (letter for letter in _letters(store.list(prefix)) if wanted.meets(letter))
+        letters = (letter for letter in _letters(_each(store, prefix)) if wanted.meets(letter))
         if wanted.needs_records:
             yield from (letter for letter in read(store, letters) if wanted.meets_facts(letter))
         else:
@@ -164,10 +164,8 @@ def find(store: ObjectStore, wanted: Filter, now: datetime) -> Iterator[DeadLett
 
 def of_job(reader: Reader, job: Job) -> list[DeadLetter]:
     """Return every dead letter that a job has had, whatever was done about it, oldest first."""
-    letters = [
-        letter for prefix in prefixes(reader, job.history) for letter in _letters(reader.store.list(prefix))
-    ]
-    return list(read(reader.store, letters))
+    listings = [reader.store.list(prefix) for prefix in prefixes(reader, job.history)]
+    return list(read(reader.store, (letter for listing in listings for letter in _letters(listing.objects))))
 
 
 def prefixes(reader: Reader, history: History) -> list[str]:
@@ -195,25 +193,23 @@ def read(store: ObjectStore, letters: Iterable[DeadLetter]) -> Iterator[DeadLett
             yield from pool.map(lambda letter: replace(letter, facts=_facts(store, letter)), piece)
 
 
-def _letters(listing: Listing) -> Iterator[DeadLetter]:
-    handled = _handled(listing)
-    for stat in listing.objects:
-        match = _NAME.fullmatch(stat.name)
-        if match and not match["handled"]:
-            key = match["job_id"], int(match["epoch"])
-            state = handled.get(key, OPEN)
-            yield DeadLetter(job_id=key[0], epoch=key[1], name=stat.name, at=stat.updated, state=state)
+def _each(store: ObjectStore, prefix: str) -> Iterator[Stat]:
+    page = store.page(prefix)
+    yield from page.objects
+    while page.more:
+        page = store.page(prefix, page.more)
+        yield from page.objects
 
 
-def _handled(listing: Listing) -> dict[tuple[str, int], str]:
-    """Say what was done about which failures; a replay counts for more than a resolution."""
-    handled: dict[tuple[str, int], str] = {}
-    for stat in listing.objects:
-        match = _NAME.fullmatch(stat.name)
-        if match and match["handled"]:
-            key = match["job_id"], int(match["epoch"])
-            handled[key] = REPLAYED if REPLAYED in {match["handled"], handled.get(key)} else RESOLVED
-    return handled
+def _letters(entries: Iterable[Stat]) -> Iterator[DeadLetter]:
+    """Tell the failures from what was done about them; by name, one follows the other."""
+    named = ((stat, match) for stat in entries if (match := _NAME.fullmatch(stat.name)))
+    for (job_id, epoch), group in groupby(named, lambda entry: (entry[1]["job_id"], int(entry[1]["epoch"]))):
+        entered = {match["handled"]: stat for stat, match in group}
+        if stat := entered.get(None):
+            # A replay counts for more than a resolution.
+            state = next((how for how in (REPLAYED, RESOLVED) if how in entered), OPEN)
+            yield DeadLetter(job_id=job_id, epoch=epoch, name=stat.name, at=stat.updated, state=state)
 
 
 def _facts(store: ObjectStore, letter: DeadLetter) -> dict[str, Any]:

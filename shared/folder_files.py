@@ -3,13 +3,17 @@
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from heapq import nsmallest
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 #: What the kernel says where an object is meant and a folder, or nothing, is found.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+_PAGE = 1000  # as Cloud Storage; a day of ten thousand is looked through ten times
 
 
 def make_folders(root: Path, folder: Path, changed: set[Path]) -> None:
@@ -76,7 +80,22 @@ class Found(NamedTuple):
 
 def walk(root: Path, prefix: str) -> dict[str, Found]:
     """Return the files whose names under a root start with a prefix; what vanishes is passed over."""
-    found: dict[str, Found] = {}
+    return dict(_present(_walk(root, prefix)))
+
+
+def walk_on(root: Path, prefix: str, after: str) -> tuple[list[tuple[str, Found]], str | None]:
+    """Return the first files that ``walk`` would after a name, by name, and the last name if others follow.
+
+    No more names than are returned are held: whoever has a million files looks at each of them for each page.
+    """
+    following = ((name, entry) for name, entry in _walk(root, prefix, after) if name > after)
+    first = nsmallest(_PAGE + 1, following, key=itemgetter(0))
+    more = first[_PAGE - 1][0] if len(first) > _PAGE else None
+    return list(_present(first[:_PAGE])), more
+
+
+def _walk(root: Path, prefix: str, after: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what is under a root but its folders, without those that come whole before a name."""
     pending = [prefix[: prefix.rfind("/") + 1]]
     base = os.fspath(root)
     while pending:
@@ -85,14 +104,18 @@ def walk(root: Path, prefix: str) -> dict[str, Found]:
             name = folder + entry.name
             if entry.name.startswith(".") or not name.startswith(prefix):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if not entry.is_dir(follow_symlinks=False):
+                yield name, entry
+            elif after < f"{name}/" or after.startswith(f"{name}/"):
                 pending.append(f"{name}/")
-                continue
-            with suppress(*ABSENT):
-                result = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(result.st_mode):
-                    found[name] = Found(result.st_size, result.st_mtime_ns)
-    return found
+
+
+def _present(walked: Iterable[tuple[str, os.DirEntry[str]]]) -> Iterator[tuple[str, Found]]:
+    for name, entry in walked:
+        with suppress(*ABSENT):
+            result = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(result.st_mode):
+                yield name, Found(result.st_size, result.st_mtime_ns)
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

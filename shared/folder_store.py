@@ -23,9 +23,9 @@ from shared.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from shared.folder_files import ABSENT, Found, held, make_folders, prune_folders, sync_folder, walk
+from shared.folder_files import ABSENT, Found, held, make_folders, prune_folders, sync_folder, walk, walk_on
 from shared.object_names import check_name, check_prefix, clash
-from shared.ports import Blob, Listing, Stat
+from shared.ports import Blob, Listing, Page, Stat
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -120,6 +120,16 @@ class FolderStore(BehindTheApi):
         now_ns = max([now_ns, *(result.st_mtime_ns for result in found.values())])
         objects = tuple(_stat(name, result, now_ns) for name, result in sorted(found.items()))
         return Listing(objects=objects, now=_time(now_ns))
+
+    def page(self, prefix: str, token: str | None = None) -> Page:
+        """Return some of what ``list`` does: the first, or those that follow the page with that token."""
+        check_prefix(prefix)
+        now_ns = self._clock_ns()
+        with _translated():
+            found, more = walk_on(self._root, prefix, token or "")
+            if not found:
+                self._drafts.folder.stat()  # an unmounted disk must not look like an empty store
+        return Page(objects=tuple(_stat(name, result, now_ns) for name, result in found), more=more)
 
     def delete(self, name: str, *, generation: int | None = None) -> None:
         """Delete an object; ``GenerationMismatchError`` if it exists with another generation."""

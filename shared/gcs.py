@@ -22,14 +22,14 @@ from shared.errors import (
     StoreUnavailableError,
 )
 from shared.gcs_bytes import Outgoing
-from shared.gcs_calls import BucketCalls, Change, Page
+from shared.gcs_calls import BucketCalls, Change, Listed
 from shared.gcs_errors import FleetingError
 from shared.gcs_line import Line
 from shared.gcs_patience import Budget, Patience
 from shared.gcs_signed_urls import SignedUrls
 from shared.gcs_signing import IAM, IamSigning
 from shared.object_names import check_name, check_prefix
-from shared.ports import Blob, Listing, Stat, Version
+from shared.ports import Blob, Listing, Page, Stat, Version
 
 F = TypeVar("F", bound=BinaryIO)
 
@@ -92,6 +92,16 @@ class GcsStore(SignedUrls):
         now = max([pages[0].now, *(updated for *_, updated in found)])
         objects = (Stat(name=n, size=s, generation=g, updated=u, now=now) for n, s, g, u in found)
         return Listing(objects=tuple(objects), now=now)
+
+    def page(self, prefix: str, token: str | None = None) -> Page:
+        """Return some of what ``list`` does: the first, or those that follow the page with that token."""
+        check_prefix(prefix)
+        listed = self._page(prefix, token, self._patience.begin())
+        objects = (
+            Stat(name=n, size=s, generation=g, updated=u, now=max(listed.now, u))
+            for n, s, g, u in sorted(listed.objects)
+        )
+        return Page(objects=tuple(objects), more=listed.more)
 
     def ping(self) -> None:
         """Return if the store answers, and lets us in; an object that is not there is the cheapest."""
@@ -189,8 +199,8 @@ class GcsStore(SignedUrls):
     def _stat(self, name: str, budget: Budget) -> Stat:
         return budget.tried(lambda: self._calls.stat(name, budget))[0]
 
-    def _page(self, prefix: str, after: str | None, budget: Budget) -> Page:
-        return budget.tried(lambda: self._calls.page(prefix, after, budget))
+    def _page(self, prefix: str, token: str | None, budget: Budget) -> Listed:
+        return budget.tried(lambda: self._calls.page(prefix, token, budget))
 
     def _download(self, name: str, new_file: Callable[[], F]) -> tuple[Version, F]:
         check_name(name)

@@ -28,7 +28,7 @@ _LISTED = "items(name,generation,size,updated),nextPageToken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Listed:
     """Some of the objects under a prefix, as (name, size, generation, updated)."""
 
     objects: list[tuple[str, int, int, datetime]]
@@ -98,7 +98,7 @@ class BucketCalls:
                 name, if_generation_match=generation, timeout=self._line.within(budget), retry=None
             )
 
-    def page(self, prefix: str, token: str | None, budget: Budget) -> Page:
+    def page(self, prefix: str, token: str | None, budget: Budget) -> Listed:
         """Return the objects under a prefix that follow a page, the first 1000 of them."""
         with translated():
             listed = self._client.list_blobs(
@@ -111,7 +111,7 @@ class BucketCalls:
             )
             blobs = list(next(listed.pages))
             objects = [(blob.name, *_known(blob)) for blob in blobs]
-            return Page(objects=objects, more=listed.next_page_token, now=self._line.now())
+            return Listed(objects=objects, more=listed.next_page_token, now=self._line.now())
 
     def signed_url(self, name: str, signing: NewSigning, budget: Budget, **what: Any) -> str:
         """Return a URL for one object that lets whoever has it do one thing."""

@@ -15,7 +15,9 @@ from typing import BinaryIO
 from shared.behind_the_api import BehindTheApi
 from shared.errors import GenerationMismatchError, NameTakenError, NoSuchObjectError
 from shared.object_names import check_name, check_prefix, clash, folders_of
-from shared.ports import Blob, Clock, Listing, Stat
+from shared.ports import Blob, Clock, Listing, Page, Stat
+
+_PAGE = 1000  # as Cloud Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,12 @@ class MemoryStore(BehindTheApi):
             found = sorted(item for item in self._versions.items() if item[0].startswith(prefix))
         now = max([self._clock(), *(version.updated for _, version in found)])
         return Listing(objects=tuple(version.stat(name, now) for name, version in found), now=now)
+
+    def page(self, prefix: str, token: str | None = None) -> Page:
+        """Return some of what ``list`` does: the first, or those that follow the page with that token."""
+        found = [stat for stat in self.list(prefix).objects if token is None or stat.name > token]
+        more = found[_PAGE - 1].name if len(found) > _PAGE else None
+        return Page(objects=tuple(found[:_PAGE]), more=more)
 
     def delete(self, name: str, *, generation: int | None = None) -> None:
         """Delete an object; ``GenerationMismatchError`` if it exists with another generation."""

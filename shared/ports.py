@@ -49,6 +49,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of the objects under a prefix, ordered by name; all of these come before all of the next page."""
+
+    objects: tuple[Stat, ...]
+    more: str | None  #: what to ask for the next page with; none follows without
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadTicket:
     """The right to upload one object, once, straight to the store."""
 
@@ -103,6 +111,13 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Listing:
         """Return every object whose name starts with a prefix; strongly consistent."""
+        ...
+
+    def page(self, prefix: str, token: str | None = None) -> Page:
+        """Return some of what ``list`` does: the first, or those that follow the page with that token.
+
+        For where there may be too many to hold.  What is there throughout is on one of the pages, once.
+        """
         ...
 
     def delete(self, name: str, *, generation: int | None = None) -> None:

@@ -1,13 +1,15 @@
 """Dead letters are found by day, cause and shop; to look at them is no delivery and changes nothing."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from shared import dead_letters
+from shared import dead_letters, memory_store
 from shared.dead_letters import Filter
 from shared.errors import ImageCorruptError, OutOfMemoryError, PoisonError
+from shared.folder_store import FolderStore
 from tests.dead import a_plan, die, drive, driver, fail, job_name
 from tests.world import JOB, Process, World
 
@@ -85,11 +87,11 @@ def test_a_days_filter_lists_that_day_and_its_neighbours_and_reads_records_only_
     world.clock.turn(days=1)
     today, calls = world.clock(), []
     store = Process(calls.append).watch(world.store, "store")
-    days = [f"before store.list dead/2026-01-0{day}/" for day in (1, 2, 3)]
+    days = [f"before store.page dead/2026-01-0{day}/" for day in (1, 2, 3)]
     for wanted, expected in (
         (Filter(since=today), days),
-        (Filter(since=today - timedelta(days=100)), ["before store.list dead/"]),
-        (Filter(), ["before store.list dead/"]),
+        (Filter(since=today - timedelta(days=100)), ["before store.page dead/"]),
+        (Filter(), ["before store.page dead/"]),
     ):
         calls.clear()
         list(dead_letters.find(store, wanted, today))
@@ -118,6 +120,39 @@ def test_what_was_replayed_or_resolved_is_found_only_if_it_is_asked_for(world: W
     assert not dead_letters.handle(world.store, (resolved, 0), terminal, dead_letters.RESOLVED, {"by": "bob"})
     assert found(world) == [left]
     assert [state_of(world, name) for name in (replayed, resolved, left)] == ["replayed", "resolved", "open"]
+
+
+@pytest.mark.parametrize("a_page", [1, 2, 3, 4, 5])
+def test_what_was_done_is_seen_wherever_a_page_ends(world: World, a_page: int, monkeypatch) -> None:
+    replayed, resolved, both, left = die(world, 1, 2, 3, 4)
+    drive(world, driver(world).begin(a_plan(world, [replayed])))
+    for name in (resolved, both):
+        terminal = world.ledger().terminal(name, 0)
+        dead_letters.handle(world.store, (name, 0), terminal, dead_letters.RESOLVED, {"by": "ada"})
+    drive(world, driver(world).begin(a_plan(world, [both])))
+    monkeypatch.setattr(memory_store, "_PAGE", a_page)
+    assert found(world) == [left]
+
+
+def test_what_is_held_does_not_grow_with_what_there_is(tmp_path: Path) -> None:
+    store, day = FolderStore(tmp_path), datetime.now(UTC)
+    few, many = (held_while_finding(store, count, day) for count in (2_500, 7_500))
+    assert many < 1.1 * few
+
+
+def held_while_finding(store: FolderStore, count: int, day: datetime) -> int:
+    """Return the most bytes at once."""
+    folder = store._root / "dead" / f"{day:%Y-%m-%d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"job_{number:032d}.e0.json").write_bytes(b"{}")
+    tracemalloc.start()
+    try:
+        letters = dead_letters.find(store, Filter(since=day - timedelta(days=1)), day)
+        assert dead_letters.newest(letters, 50)[0] == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def state_of(world: World, name: str) -> str:

@@ -64,6 +64,7 @@ SITES = {
     "open": Site("read", read_stream, lambda _, d: d == OLD, OLD, OLD),
     "stat": Site("stat", lambda w: w.store.stat("a"), is_live, OLD, OLD),
     "list": Site("list", lambda w: w.store.list("a").objects, lambda w, o: is_live(w, *o), OLD, OLD),
+    "page": Site("list", lambda w: w.store.page("a").objects, lambda w, o: is_live(w, *o), OLD, OLD),
     "ping": Site("stat", lambda w: w.store.ping(), lambda _, x: x is None, OLD, OLD),
     "create": Site("insert", lambda w: w.store.create("a", NEW), is_live, None, NEW),
     "create, beginning": Site("resumable.start", create_big, is_live, None, BIG),

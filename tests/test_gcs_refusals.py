@@ -16,6 +16,7 @@ CALLS = {
     "open": ("read", lambda s: s.open("a"), "get"),
     "stat": ("stat", lambda s: s.stat("a"), "get"),
     "list": ("list", lambda s: s.list("a"), "list"),
+    "page": ("list", lambda s: s.page("a"), "list"),
     "ping": ("stat", lambda s: s.ping(), "get"),
     "create": ("insert", lambda s: s.create("a", b"1"), "create"),
     "replace": ("insert", lambda s: s.replace("a", b"1", generation=7), "create"),

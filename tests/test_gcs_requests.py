@@ -30,6 +30,7 @@ CALLS = {
     "open": (lambda s, _: s.open("a").close(), {"read": 1}),
     "stat": (lambda s, _: s.stat("a"), {"stat": 1}),
     "list": (lambda s, _: s.list("a"), {"list": 1}),
+    "page": (lambda s, _: s.page("a"), {"list": 1}),
     "ping": (lambda s, _: s.ping(), {"stat": 1}),
     "replace": (lambda s, g: s.replace("a", b"2", generation=g), {"insert": 1}),
     "delete": (lambda s, g: s.delete("a", generation=g), {"delete": 1}),

@@ -1,11 +1,15 @@
 """Every object store is seen whole and at once, in order, by its own time, under names that all keep."""
 
 import io
+from collections.abc import Iterator
 from datetime import UTC, timedelta
 
 import pytest
 
+from shared import folder_files, memory_store
 from shared.checksums import crc32c
+from shared.ports import ObjectStore, Stat
+from tests import gcs_fake_objects
 from tests.contracts.stores import at_once, names
 
 # --- reading --------------------------------------------------------------------------------------
@@ -137,6 +141,50 @@ def test_a_listing_misses_nothing_that_is_there_throughout(store) -> None:
     at_once(4, write_or_list)
 
 
+@pytest.fixture
+def three_a_page(monkeypatch) -> None:
+    for module, name in ((folder_files, "_PAGE"), (memory_store, "_PAGE"), (gcs_fake_objects, "MOST_A_PAGE")):
+        monkeypatch.setattr(module, name, 3)
+
+
+@pytest.mark.usefixtures("three_a_page")
+@pytest.mark.parametrize("prefix", ["", *PREFIXES])
+def test_pages_are_the_listing_in_pieces(store, prefix) -> None:
+    for name in reversed(LISTED):
+        store.create(name, name.encode())
+    found = list(pages(store, prefix))
+    assert [stat.name for page in found for stat in page] == names(store, prefix)
+    assert {len(page) for page in found[:-1]} <= {3}
+    assert len(found[-1]) <= 3
+    known = [(stat.name, stat.size, stat.generation, stat.updated) for page in found for stat in page]
+    listing = store.list(prefix).objects
+    assert known == [(stat.name, stat.size, stat.generation, stat.updated) for stat in listing]
+    assert all(stat.now >= stat.updated for page in found for stat in page)
+
+
+def pages(store: ObjectStore, prefix: str) -> Iterator[tuple[Stat, ...]]:
+    page = store.page(prefix)
+    yield page.objects
+    while page.more:
+        page = store.page(prefix, page.more)
+        yield page.objects
+
+
+@pytest.mark.usefixtures("three_a_page")
+def test_pages_hold_what_is_there_throughout_once_whatever_comes_and_goes(store) -> None:
+    kept = [f"a/{number}/keep" for number in range(10)]
+    for name in [*kept, *(f"a/{number}/go" for number in range(10))]:
+        store.create(name, b"")
+    found = []
+    for number, page in enumerate(pages(store, "a/")):
+        found += [stat.name for stat in page if stat.name.endswith("keep")]
+        store.create(f"a/{number}/a", b"")
+        store.create(f"b/{number}", b"")
+        store.delete(f"a/{number}/go")
+        store.delete(page[-1].name.replace("keep", "go"))  # where the next page goes on
+    assert found == kept
+
+
 # --- time -----------------------------------------------------------------------------------------
 
 
@@ -185,8 +233,9 @@ BAD_NAMES += ["a\0b", "a\nb", "x" * 256, "/".join(["x" * 250] * 5), "ä" * 128, 
         lambda store, name: store.replace(name, b"", generation=1),
         lambda store, name: store.delete(name),
         lambda store, name: store.list(f"{name}/x"),
+        lambda store, name: store.page(f"{name}/x"),
     ],
-    ids=["read", "open", "stat", "create", "replace", "delete", "list"],
+    ids=["read", "open", "stat", "create", "replace", "delete", "list", "page"],
 )
 def test_a_name_that_no_store_could_keep_is_refused(store, call, name) -> None:
     with pytest.raises(ValueError, match=r"cannot name an object|surrogates not allowed"):
