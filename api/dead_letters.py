@@ -10,7 +10,7 @@ from api.job_view import is_expired
 from api.operator_orders import read_filter, read_resolution
 from api.operators import for_operator, read_limit
 from api.services import Services
-from shared import dead_letters
+from shared import dead_letter_index, dead_letters
 from shared.errors import DeadLetterNotFoundError, ExpiredError, JobNotFoundError, NoSuchObjectError
 from shared.jobs import Job
 from shared.messages import is_job_id
@@ -28,9 +28,9 @@ def find() -> Response:
     app = for_operator()
     limit, given = read_limit(), request.args.to_dict()
     given.pop("limit", None)
-    found = dead_letters.find(app.ledger.store, read_filter(given), app.ledger.clock())
-    count, newest = dead_letters.newest(found, limit)
-    read = dead_letters.read(app.ledger.store, newest)
+    found = dead_letter_index.find(app.ledger, read_filter(given), app.ledger.clock())
+    count, newest = dead_letter_index.newest(found, limit)
+    read = dead_letter_index.read(app.ledger, newest)
     return jsonify(count=count, truncated=count > limit, dead_letters=[letter.document() for letter in read])
 
 
@@ -39,7 +39,7 @@ def show(job_id: str) -> Response:
     """Tell of each time that a job has failed by no fault of its photo; the photo stays closed."""
     app = for_operator()
     job = _job(app, job_id)
-    letters = dead_letters.of_job(app.ledger, job)
+    letters = dead_letter_index.of_job(app.ledger, job)
     if not letters:
         raise DeadLetterNotFoundError(f"{job_id} has {job.status}, and has no dead letter.")
     return jsonify(
@@ -57,7 +57,7 @@ def open_photo(job_id: str) -> Answer:
     """Hand out the photo of a job that has a dead letter, and put on record that it was opened."""
     app = for_operator()
     job = _job(app, job_id)
-    if not dead_letters.of_job(app.ledger, job):
+    if not dead_letter_index.of_job(app.ledger, job):
         raise DeadLetterNotFoundError(f"{job_id} has no dead letter; its photo is nobody's business.")
     if is_expired(job, app.ledger.clock()):
         raise ExpiredError("The job's photo is no longer kept.")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from flask import Request
 
 from api.intake import read_json_object
-from shared.dead_letters import Filter
+from shared.dead_letter_index import Filter
 from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
 from shared.messages import is_job_id

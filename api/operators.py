@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 from api.delivery import told
 from api.identity import require_operator
 from api.services import Services, services
-from shared import dead_letters, records
+from shared import dead_letter_index, records
 from shared.errors import FieldFault, InternalError, InvalidValueError, JobNotFoundError, NoSuchObjectError
 from shared.history import History
 from shared.messages import is_job_id
@@ -72,7 +72,7 @@ def _open_job(app: Services, marker: Stat, job_id: str, epoch: int) -> dict[str,
 def _dead_prefixes(app: Services, job_id: str, listing: Listing) -> list[str]:
     """Return where a job's dead letters are; where a record is damaged, the others are told all the same."""
     try:
-        return dead_letters.prefixes(app.ledger, History.from_listing(job_id, listing))
+        return dead_letter_index.prefixes(app.ledger, History.from_listing(job_id, listing))
     except (InternalError, NoSuchObjectError, AttributeError, KeyError, TypeError, ValueError):
         return []
 

@@ -10,7 +10,7 @@ from api.job_view import base_url
 from api.operator_orders import DEFAULT_CANARY, OPERATOR, ReplayOrder, read_cancellation, read_replay_order
 from api.operators import for_operator, read_limit
 from api.services import Services
-from shared import dead_letters, replays
+from shared import dead_letter_index, replays
 from shared.errors import (
     FieldFault,
     IdempotencyKeyReusedError,
@@ -112,7 +112,7 @@ def _agree(found: Plan, order: ReplayOrder) -> Plan:
 def _selection(app: Services, order: ReplayOrder) -> tuple[Selected, ...]:
     if order.jobs:
         return tuple(_replayable(app, job_id) for job_id in order.jobs)
-    found = dead_letters.find(app.ledger.store, order.filters, app.ledger.clock())
+    found = dead_letter_index.find(app.ledger, order.filters, app.ledger.clock())
     letters = sorted(found, key=lambda letter: (letter.at, letter.key))
     if not letters:
         raise NothingSelectedError("No open dead letter is meant by these filters; list shows what there is.")

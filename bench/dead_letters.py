@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
+from bench import dead_letters_cloud
 from bench.load import Call, ask
 from bench.machine import ROOT, this_machine
 from bench.processes import Server, api
@@ -35,6 +36,7 @@ def main(rounds: int = _ROUNDS, many: int = _MANY) -> None:
     (ROOT / ".cutout").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / ".cutout") as folder:
         rows = measure(Path(folder), rounds, many)
+        rows += dead_letters_cloud.measure(Path(folder), rounds, many, datetime.now(UTC))
     if (rounds, many) == (_ROUNDS, _MANY):
         write("dead_letters", rows, machine, ROOT / "bench" / "results")
     print(f"{machine.sentence()}\n\n{table(rows)}\n{summary(rows)}")

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,6 +76,7 @@ class FolderStore(BehindTheApi):
         data: bytes | Path,
         *,
         content_type: str = "application/json",  # noqa: ARG002 -- files have none
+        labels: Mapping[str, str] | None = None,  # noqa: ARG002 -- whoever asks reads
     ) -> Stat:
         """Write an object that must not exist; ``NameTakenError`` if it does."""
         path = self._path(name)

@@ -5,9 +5,10 @@ answer is lost and the change is asked for again, "that is no longer so" is told
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, TypeVar
@@ -36,6 +37,7 @@ F = TypeVar("F", bound=BinaryIO)
 #: Signing takes no narrower scope; what the account may do is IAM's to say.
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _PING_NAME, _PING_WITHIN_S = "ping", 2.0
+_NO_LABELS: Mapping[str, str] = {}
 
 
 def connect(
@@ -87,7 +89,7 @@ class GcsStore(SignedUrls):
         pages = [self._page(prefix, None, budget)]
         while pages[-1].more:
             pages.append(self._page(prefix, pages[-1].more, budget))
-        found = sorted(known for page in pages for known in page.objects)
+        found = sorted(known[:4] for page in pages for known in page.objects)
         # The first page's time: a later one would make what was on the first look older than it was.
         now = max([pages[0].now, *(updated for *_, updated in found)])
         objects = (Stat(name=n, size=s, generation=g, updated=u, now=now) for n, s, g, u in found)
@@ -96,10 +98,10 @@ class GcsStore(SignedUrls):
     def page(self, prefix: str, token: str | None = None) -> Page:
         """Return some of what ``list`` does: the first, or those that follow the page with that token."""
         check_prefix(prefix)
-        listed = self._page(prefix, token, self._patience.begin())
+        listed = self._page(prefix, token, self._patience.begin(), with_labels=True)
         objects = (
-            Stat(name=n, size=s, generation=g, updated=u, now=max(listed.now, u))
-            for n, s, g, u in sorted(listed.objects)
+            Stat(name=n, size=s, generation=g, updated=u, now=max(listed.now, u), labels=labels)
+            for n, s, g, u, labels in sorted(listed.objects, key=itemgetter(0))
         )
         return Page(objects=tuple(objects), more=listed.more)
 
@@ -113,11 +115,18 @@ class GcsStore(SignedUrls):
 
     # --- changing -------------------------------------------------------------------------------
 
-    def create(self, name: str, data: bytes | Path, *, content_type: str = "application/json") -> Stat:
+    def create(
+        self,
+        name: str,
+        data: bytes | Path,
+        *,
+        content_type: str = "application/json",
+        labels: Mapping[str, str] | None = None,
+    ) -> Stat:
         """Write an object that must not exist; ``NameTakenError`` if it does."""
         check_name(name)
         try:
-            return self._write(name, Outgoing.of(data), content_type, generation=0)
+            return self._write(name, Outgoing.of(data), content_type, generation=0, labels=labels or {})
         except GenerationMismatchError as error:
             raise NameTakenError(f"{name!r} exists already.") from error
 
@@ -144,9 +153,17 @@ class GcsStore(SignedUrls):
         except NoSuchObjectError:
             return
 
-    def _write(self, name: str, out: Outgoing, content_type: str, *, generation: int) -> Stat:
+    def _write(
+        self,
+        name: str,
+        out: Outgoing,
+        content_type: str,
+        *,
+        generation: int,
+        labels: Mapping[str, str] = _NO_LABELS,
+    ) -> Stat:
         token, budget = secrets.token_hex(8), self._patience.begin()
-        change = Change(out=out, content_type=content_type, generation=generation, token=token)
+        change = Change(out=out, content_type=content_type, generation=generation, token=token, labels=labels)
 
         def attempt() -> Stat:
             try:
@@ -199,8 +216,8 @@ class GcsStore(SignedUrls):
     def _stat(self, name: str, budget: Budget) -> Stat:
         return budget.tried(lambda: self._calls.stat(name, budget))[0]
 
-    def _page(self, prefix: str, token: str | None, budget: Budget) -> Listed:
-        return budget.tried(lambda: self._calls.page(prefix, token, budget))
+    def _page(self, prefix: str, token: str | None, budget: Budget, *, with_labels: bool = False) -> Listed:
+        return budget.tried(lambda: self._calls.page(prefix, token, budget, with_labels=with_labels))
 
     def _download(self, name: str, new_file: Callable[[], F]) -> tuple[Version, F]:
         check_name(name)

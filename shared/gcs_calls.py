@@ -4,7 +4,7 @@ An answer is checked before it is believed: it must say which version it is abou
 be those that their CRC32C was made of.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -24,14 +24,14 @@ NewSigning = Callable[[tuple[float, float]], Signing]
 _TOKEN = "cutout-token"  # noqa: S105 -- the name of a member, not a secret
 #: Of a resumable upload: as much memory as a single request of 8 MiB takes, which the client copies.
 _CHUNK_BYTES = 16 << 20
-_LISTED = "items(name,generation,size,updated),nextPageToken"
+_LISTED = "items(name,generation,size,updated{more}),nextPageToken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """Some of the objects under a prefix, as (name, size, generation, updated)."""
+    """Some of the objects under a prefix, as (name, size, generation, updated, labels)."""
 
-    objects: list[tuple[str, int, int, datetime]]
+    objects: list[tuple[str, int, int, datetime, dict[str, str]]]
     more: str | None  #: what to ask for the next ones with
     now: datetime
 
@@ -44,6 +44,7 @@ class Change:
     content_type: str
     generation: int
     token: str  #: tells this change from everybody else's
+    labels: Mapping[str, str]
 
 
 class BucketCalls:
@@ -56,7 +57,7 @@ class BucketCalls:
         """Write a version; up to 8 MiB in a single request."""
         blob, out = self._bucket.blob(name, chunk_size=_CHUNK_BYTES), change.out
         # The store compares before it keeps anything; the client would compare afterwards, and delete.
-        blob.crc32c, blob.metadata = out.crc32c, {_TOKEN: change.token}
+        blob.crc32c, blob.metadata = out.crc32c, {**change.labels, _TOKEN: change.token}
         with out.open() as stream, translated():
             blob.upload_from_file(
                 stream,
@@ -98,19 +99,19 @@ class BucketCalls:
                 name, if_generation_match=generation, timeout=self._line.within(budget), retry=None
             )
 
-    def page(self, prefix: str, token: str | None, budget: Budget) -> Listed:
+    def page(self, prefix: str, token: str | None, budget: Budget, *, with_labels: bool) -> Listed:
         """Return the objects under a prefix that follow a page, the first 1000 of them."""
         with translated():
             listed = self._client.list_blobs(
                 self._bucket,
                 prefix=prefix,
                 page_token=token,
-                fields=_LISTED,
+                fields=_LISTED.format(more=",metadata" if with_labels else ""),
                 timeout=self._line.within(budget),
                 retry=None,
             )
             blobs = list(next(listed.pages))
-            objects = [(blob.name, *_known(blob)) for blob in blobs]
+            objects = [(blob.name, *_known(blob), _labels(blob)) for blob in blobs]
             return Listed(objects=objects, more=listed.next_page_token, now=self._line.now())
 
     def signed_url(self, name: str, signing: NewSigning, budget: Budget, **what: Any) -> str:
@@ -132,3 +133,7 @@ def _known(blob: Any) -> tuple[int, int, datetime]:
     if None in (blob.size, blob.generation, blob.updated):
         raise FleetingError("Cloud Storage's answer does not say which version it is about.")
     return blob.size, blob.generation, blob.updated
+
+
+def _labels(blob: Any) -> dict[str, str]:
+    return {name: value for name, value in (blob.metadata or {}).items() if name != _TOKEN}

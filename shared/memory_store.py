@@ -5,6 +5,7 @@ It keeps every promise of the port that can be kept without a disk, and refuses 
 
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -65,6 +66,7 @@ class MemoryStore(BehindTheApi):
         data: bytes | Path,
         *,
         content_type: str = "application/json",  # noqa: ARG002 -- nobody is served from here directly
+        labels: Mapping[str, str] | None = None,  # noqa: ARG002 -- whoever asks reads
     ) -> Stat:
         """Write an object that must not exist; ``NameTakenError`` if it does."""
         check_name(name)

@@ -25,6 +25,8 @@ class Stat(Version):
 
     updated: datetime  #: the store's time of the last write
     crc32c: str | None = None  #: as Cloud Storage shows it; where no store tells it, whoever asks reads
+    #: As ``create`` was given them and a page tells them; where no store does, whoever asks reads.
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def age(self) -> timedelta:
@@ -87,7 +89,14 @@ class ObjectStore(Protocol):
         """Return what is known about an object; ``NoSuchObjectError`` if there is none."""
         ...
 
-    def create(self, name: str, data: bytes | Path, *, content_type: str = "application/json") -> Stat:
+    def create(
+        self,
+        name: str,
+        data: bytes | Path,
+        *,
+        content_type: str = "application/json",
+        labels: Mapping[str, str] | None = None,
+    ) -> Stat:
         """Write an object that must not exist; of any number of callers one wins.
 
         A ``Path`` is a finished file that nobody writes to any more; it is left in place.

@@ -190,7 +190,12 @@ def new_token() -> str:
 
 
 def write_once(
-    store: ObjectStore, name: str, document: Mapping[str, Any], *, token: str | None = None
+    store: ObjectStore,
+    name: str,
+    document: Mapping[str, Any],
+    *,
+    token: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Stat:
     """Create a record, and know our own hand when a retried request says it exists already.
 
@@ -202,7 +207,7 @@ def write_once(
     token = token or new_token()
     data = json.dumps({"version": VERSION, "token": token, **document}, ensure_ascii=False).encode()
     try:
-        return store.create(name, data)
+        return store.create(name, data, labels=labels)
     except NameTakenError:
         if not is_ours(store, name, token):
             raise

@@ -1,17 +1,26 @@
 """Dead letters are found by day, cause and shop; to look at them is no delivery and changes nothing."""
 
+import time
 import tracemalloc
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from shared import dead_letters, memory_store
-from shared.dead_letters import Filter
-from shared.errors import ImageCorruptError, OutOfMemoryError, PoisonError
+from shared import dead_letter_index, dead_letters, memory_store, records
+from shared.dead_letter_index import DeadLetter, Filter
+from shared.errors import ImageCorruptError, OutOfMemoryError, PoisonError, StoreUnavailableError
 from shared.folder_store import FolderStore
+from shared.pace import CLOUD, ONE_MACHINE
+from shared.reading import Reader
+from shared.records import Terminal
+from shared.side_by_side import in_thread
 from tests.dead import a_plan, die, drive, driver, fail, job_name
+from tests.gcs_world import gcs_world
 from tests.world import JOB, Process, World
+
+EVERY = Filter()
 
 
 @pytest.fixture
@@ -19,9 +28,12 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+def find(world: World, wanted: Filter = EVERY) -> list[DeadLetter]:
+    return list(dead_letter_index.find(world.ledger(), wanted, world.clock()))
+
+
 def found(world: World, **wanted) -> list[str]:
-    letters = dead_letters.find(world.store, Filter(**wanted), world.clock())
-    return [letter.job_id for letter in letters]
+    return [letter.job_id for letter in find(world, Filter(**wanted))]
 
 
 def test_a_failure_that_is_ours_is_entered_with_its_cause_shop_and_engine(world: World) -> None:
@@ -29,7 +41,7 @@ def test_a_failure_that_is_ours_is_entered_with_its_cause_shop_and_engine(world:
     world.model.fail_with = OutOfMemoryError("cuda")
     for _ in range(4):
         world.deliver()
-    (letter,) = dead_letters.read(world.store, list(dead_letters.find(world.store, Filter(), world.clock())))
+    (letter,) = dead_letter_index.read(world.ledger(), find(world))
     facts = {name: letter.facts[name] for name in ("slug", "engine", "tenant", "attempt")}
     assert facts == {"slug": "out-of-memory", "engine": "disc", "tenant": None, "attempt": 3}
 
@@ -86,7 +98,7 @@ def test_a_days_filter_lists_that_day_and_its_neighbours_and_reads_records_only_
     die(world, 1, 2)
     world.clock.turn(days=1)
     today, calls = world.clock(), []
-    store = Process(calls.append).watch(world.store, "store")
+    ledger = world.ledger(Process(calls.append))
     days = [f"before store.page dead/2026-01-0{day}/" for day in (1, 2, 3)]
     for wanted, expected in (
         (Filter(since=today), days),
@@ -94,11 +106,59 @@ def test_a_days_filter_lists_that_day_and_its_neighbours_and_reads_records_only_
         (Filter(), ["before store.page dead/"]),
     ):
         calls.clear()
-        list(dead_letters.find(store, wanted, today))
+        list(dead_letter_index.find(ledger, wanted, today))
         assert [call for call in calls if call.startswith("before")] == expected
     calls.clear()
-    list(dead_letters.find(store, Filter(slug="poison"), today))
+    list(dead_letter_index.find(ledger, Filter(slug="poison"), today))
     assert sum(call.startswith("before store.read dead/") for call in calls) == 2
+
+
+def test_where_the_store_tells_labels_only_entries_without_them_are_read() -> None:
+    with gcs_world() as gcs:
+        reader = Reader(store=gcs.store, pace=CLOUD, beside=in_thread)
+        for number, slug in enumerate(["poison", "timeout", "poison"]):
+            dead_letters.enter(reader, job_name(number), 0, failed(slug))
+        old = records.dead_name(AT, job_name(7), 0)
+        records.write_once(gcs.store, old, {"slug": "poison", "tenant": "a"})
+        before = Counter(gcs.fake.calls)
+        letters = list(dead_letter_index.find(reader, Filter(slug="poison"), AT))
+        assert Counter(gcs.fake.calls) - before == {"list": 1, "read": 1}
+        assert [letter.job_id for letter in letters] == [job_name(0), job_name(2), job_name(7)]
+        assert list(dead_letter_index.find(reader, Filter(slug="poison", tenant="b"), AT)) == []
+        told = [letter.document()["error"] for letter in dead_letter_index.read(reader, letters)]
+        assert told == [{"slug": "poison"}, {"slug": "poison"}, None]
+
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def failed(slug: str) -> Terminal:
+    return Terminal(status="failed", attempt=0, settled_by="test", at=AT, error={"slug": slug})
+
+
+@pytest.mark.parametrize("fails", [0, 20, 39])
+def test_whoever_reads_waits_for_what_it_has_begun(world: World, fails: int, monkeypatch) -> None:
+    """However it ends: nothing is read on behalf of a call that has been answered."""
+    letters = [
+        DeadLetter(job_id=job_name(number), epoch=0, name=f"dead/{number}", at=AT, state="open")
+        for number in range(40)
+    ]
+    ended: list[str] = []
+
+    def read_record(_store: object, name: str) -> dict[str, str]:
+        time.sleep(0.01 if name == letters[fails].name else 0.03)
+        ended.append(name)
+        if name == letters[fails].name:
+            raise StoreUnavailableError("as ordered")
+        return {}
+
+    monkeypatch.setattr(records, "read_record", read_record)
+    reader = Reader(store=world.store, pace=world.pace, beside=in_thread)
+    with pytest.raises(StoreUnavailableError):
+        list(dead_letter_index.read(reader, letters))
+    count = len(ended)
+    time.sleep(0.1)
+    assert len(ended) == count
 
 
 def test_a_failure_at_midnight_is_found_on_both_sides_of_it(world: World) -> None:
@@ -148,15 +208,16 @@ def held_while_finding(store: FolderStore, count: int, day: datetime) -> int:
         (folder / f"job_{number:032d}.e0.json").write_bytes(b"{}")
     tracemalloc.start()
     try:
-        letters = dead_letters.find(store, Filter(since=day - timedelta(days=1)), day)
-        assert dead_letters.newest(letters, 50)[0] == count
+        reader = Reader(store=store, pace=ONE_MACHINE)
+        letters = dead_letter_index.find(reader, Filter(since=day - timedelta(days=1)), day)
+        assert dead_letter_index.newest(letters, 50)[0] == count
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
 def state_of(world: World, name: str) -> str:
-    (letter,) = dead_letters.of_job(world.ledger(), world.job(name))
+    (letter,) = dead_letter_index.of_job(world.ledger(), world.job(name))
     return letter.state
 
 
@@ -175,7 +236,7 @@ def test_a_jobs_dead_letters_are_told_whatever_was_done_about_them(world: World)
         plan = a_plan(world, [], id=f"replay_2026010100000{epoch:03d}", selection=((name, epoch - 1),))
         driver(world).advance(driver(world).begin(plan).id)
         fail(world, name, epoch)
-    letters = dead_letters.of_job(world.ledger(), world.job(name))
+    letters = dead_letter_index.of_job(world.ledger(), world.job(name))
     assert [(each.epoch, each.state) for each in letters] == [
         *((n, "replayed") for n in range(10)),
         (10, "open"),
@@ -199,7 +260,7 @@ def test_a_job_that_failed_again_is_one_open_dead_letter(world: World) -> None:
     driver(world).begin(a_plan(world, [name]))
     driver(world).advance(a_plan(world, [name]).id)
     fail(world, name, 1)
-    (letter,) = dead_letters.find(world.store, Filter(), world.clock())
+    (letter,) = find(world)
     assert letter.key == (name, 1)
 
 
@@ -208,8 +269,8 @@ def test_looking_changes_nothing(world: World) -> None:
     before = {stat.name: stat.generation for stat in world.store.list("").objects}
     published = len(world.queue.published)
     for wanted in (Filter(), Filter(slug="poison"), Filter(since=world.clock())):
-        list(dead_letters.read(world.store, list(dead_letters.find(world.store, wanted, world.clock()))))
-    dead_letters.of_job(world.ledger(), world.job(job_name(1)))
+        list(dead_letter_index.read(world.ledger(), find(world, wanted)))
+    dead_letter_index.of_job(world.ledger(), world.job(job_name(1)))
     assert {stat.name: stat.generation for stat in world.store.list("").objects} == before
     assert len(world.queue.published) == published
 

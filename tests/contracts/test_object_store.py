@@ -71,6 +71,15 @@ def test_any_size_is_kept(store, size, tmp_path) -> None:
             assert stream.read() == data
 
 
+def test_labels_are_told_by_a_page_or_not_at_all_and_stay_with_their_version(store) -> None:
+    created = store.create("a", b"1", labels={"slug": "poison", "tenant": ""})
+    store.create("b", b"1")
+    labelled, bare = store.page("").objects
+    assert (labelled.labels, bare.labels) in [({"slug": "poison", "tenant": ""}, {}), ({}, {})]
+    store.replace("a", b"2", generation=created.generation)
+    assert [stat.labels for stat in store.page("").objects] == [{}, {}]
+
+
 def test_a_content_type_is_taken(store) -> None:
     store.create("photo", b"\xff\xd8\xff", content_type="image/jpeg")
     assert store.read("photo").data == b"\xff\xd8\xff"
