@@ -61,6 +61,14 @@ def scene(width: int = 320, height: int = 240, rim_px: float = 8, seed: int = 0)
     return Scene(*(plane.astype(np.uint8) for plane in whole))
 
 
+def flat(opacity: NDArray[np.float64]) -> Scene:
+    """Return an orange subject of this opacity, (H, W) in [0, 1], before blue-green, both of one colour."""
+    alpha = (opacity * 255).round()
+    foreground, share = np.full((*alpha.shape, 3), (205, 120, 40), np.uint8), alpha[..., np.newaxis] / 255
+    photo = share * foreground + (1 - share) * (30, 90, 120)
+    return Scene(photo.round().astype(np.uint8), alpha.astype(np.uint8), foreground)
+
+
 def furry(front: str, behind: str, size: tuple[int, int], rim_px: float) -> Scene:
     """Return one photograph before another, cut out as a ball of fur whose hairs are blurred by a rim."""
     width, height = size

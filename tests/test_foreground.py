@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.pictures import Scene, scene
+from tests.pictures import Scene, flat, scene
 from worker.foreground import estimate_foreground
 from worker.matting.device_foreground import estimate_foreground_on
 
@@ -117,6 +117,19 @@ def test_subjects_that_a_small_picture_does_not_show_opaque_keep_their_colour(es
     photo = (opacity * foreground + (1 - opacity) * np.array([30, 90, 120])).round().astype(np.uint8)
     truth = Scene(photo, alpha, foreground.astype(np.uint8))
     assert error(estimate(photo, alpha), truth) < error(photo, truth) / 8
+
+
+FAINT = {
+    "a few pixels": flat(np.array([[0, 0, 0, 0, 0], [0, 0.4, 1, 0.4, 0], [0, 0, 0.3, 0, 0]])),
+    "no opaque pixel": flat(0.8 * np.outer(np.hanning(15), np.hanning(15))),
+    "no hidden pixel": flat(1 - 0.7 * np.outer(np.hanning(99), np.hanning(99))),
+}
+
+
+@pytest.mark.parametrize("truth", FAINT.values(), ids=FAINT)
+@by_all
+def test_what_is_hardly_to_be_seen_alone_has_its_colour_too(estimate, truth) -> None:
+    assert error(estimate(truth.rgb, truth.alpha), truth) < 2 / 255
 
 
 @by_all

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.pictures import Scene, furry, scene
+from tests.pictures import Scene, flat, furry, scene
 from tests.test_foreground import ESTIMATES
 from worker.arrays import Alpha, Rgb
 from worker.matting.package_process import Package
@@ -32,6 +32,12 @@ def apart() -> Scene:
     return Scene(*(plane.astype(np.uint8) for plane in whole))
 
 
+def blob(peak: float, size_px: float) -> Scene:
+    """Return a subject that is nowhere opaque, before a flat background."""
+    y, x = np.ogrid[:80, :80]
+    return flat(peak * np.exp(-((y - 40) ** 2 + (x - 40) ** 2) / (2 * size_px**2)))
+
+
 SCENES = {
     "a hard rim": scene(320, 240, rim_px=8),
     "a soft rim": scene(1600, 1200, rim_px=40),
@@ -41,6 +47,12 @@ SCENES = {
     "four of four colours": apart(),
     "a thumbnail": scene(121, 90, rim_px=6),
     "a wide halo": furry("coffee", "raccoon", (1600, 1200), 12),
+    "a strip": scene(5000, 33, rim_px=1),
+    "a tall strip": scene(33, 5000, rim_px=1),
+    "a long strip": scene(50000, 33, rim_px=1),
+    "a blob without an opaque core": blob(0.6, 2),
+    "a smaller blob": blob(0.7, 1.5),
+    "a few pixels": flat(np.array([[0, 0, 0, 0, 0], [0, 0.4, 1, 0.4, 0], [0, 0, 0.3, 0, 0]])),
 }
 
 

@@ -62,6 +62,11 @@ def explain(scale: Scale, half: Mixed) -> Mixed:
     return Mixed(places=quads.places.take(chosen), width=scale.alpha.shape[1], near=both.take(chosen, axis=1))
 
 
+def write_found(found: Mixed, foreground: Rgb) -> None:
+    """Write the subject's colour at pixels of a photo as it was found there; (H, W, 3)."""
+    foreground.reshape(-1, 3)[found.places] = np.rint(found.near[:3]).astype(np.uint8).T
+
+
 def write_subject(rgb: Rgb, alpha: Alpha, half: Mixed, foreground: Rgb) -> None:
     """Write the subject's colour at the mixed pixels of a photo and beside them, from half its size.
 

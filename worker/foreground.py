@@ -9,18 +9,23 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.arrays import OPAQUE, Alpha, Box, Plane, Rgb, check
-from worker.explained_pixels import Mixed, explain, write_subject
+from worker.explained_pixels import Mixed, explain, write_found, write_subject
 from worker.mixed_pixels import ALIKE, LEVELS, Colours, Scale, find_colours, shares_of
 
 #: Up to this size a level is looked at as a whole.
 SMALL_SIDE_PX = 128
+#: Up to so many pixels neighbours are asked at every size: of few there may be none that is opaque at half.
+_FEW_PX = 1 << 20
 #: Levels up to this side are iterated until they hardly change, larger ones need to follow them only.
 _TINY_SIDE_PX = 32
-_TINY_ROUNDS, _ROUNDS = 10, 8
+_TINY_ROUNDS, _ROUNDS, _MANY_PIXELS_ROUNDS = 20, 8, 7
 #: A pixel that is this opaque has the subject's colour, one that is this transparent the background's.
 NEARLY = 0.9
+#: By how much the mean opacities of subject and background must differ for what both hold to be told apart.
+_LEAST_CONTRAST = 0.1
 #: Background seen around the subject, as a share of its longer side.
 _MARGIN, _LEAST_MARGIN_PX = 0.05, 8
 
@@ -57,11 +62,24 @@ def estimate_foreground(rgb: Rgb, alpha: Alpha) -> Rgb:
 def _unmix(rgb: Rgb, alpha: Alpha, foreground: Rgb) -> None:
     """Write the subject's colour wherever a photo with even sides is mixed."""
     mixed = np.asarray(cv2.inRange(alpha, 1, OPAQUE - 1), dtype=np.uint8)
-    if mixed.any():
-        box = surroundings(alpha)
-        half = Scale(rgb=rgb[box.slices], alpha=alpha[box.slices], mixed=mixed[box.slices]).halved()
-        for found in _found(half):
+    if not mixed.any():
+        return
+    box = surroundings(alpha)
+    seen = Scale(rgb=rgb[box.slices], alpha=alpha[box.slices], mixed=mixed[box.slices])
+    if is_small(*seen.alpha.shape):
+        for found in _found(seen, 0, _ROUNDS):
+            write_found(found.moved(box.y, box.x, alpha.shape[1]), foreground)
+    else:
+        for found in _found(seen.halved(), 1, _MANY_PIXELS_ROUNDS):
             write_subject(rgb, alpha, found.moved(box.y // 2, box.x // 2, alpha.shape[1] // 2), foreground)
+
+
+def is_small(height: int, width: int) -> bool:
+    """Tell whether neighbours are asked at every size, rather than at all but the two largest.
+
+    So they are in a strip of any length: halved, it loses its few rows before its many columns.
+    """
+    return height * width <= _FEW_PX or min(height, width) <= SMALL_SIDE_PX
 
 
 def surroundings(alpha: Alpha) -> Box:
@@ -73,8 +91,11 @@ def surroundings(alpha: Alpha) -> Box:
     return Box(x, y, right + right % 2 - x, bottom + bottom % 2 - y)
 
 
-def _found(scale: Scale) -> Iterator[Mixed]:
-    """Return both colours at the mixed pixels of a photo, found on small pictures first; some at a time."""
+def _found(scale: Scale, unasked: int, rounds: int) -> Iterator[Mixed]:
+    """Return both colours at the mixed pixels of a photo, found on small pictures first; some at a time.
+
+    At so many of the largest sizes, none or one, neighbours are not asked; at others so often.
+    """
     halvings = max(0, math.ceil(math.log2(max(scale.alpha.shape) / SMALL_SIDE_PX)))
     border = 1 << halvings
     scales = [_framed(scale, border)]
@@ -82,9 +103,9 @@ def _found(scale: Scale) -> Iterator[Mixed]:
         scales.append(scales[-1].halved())
     coarse = scales.pop()
     colours = _whole(coarse, _means(scale))
-    while len(scales) > 1:
+    while len(scales) > unasked:
         coarse = scales.pop()
-        colours = find_colours(coarse, colours, _ROUNDS)
+        colours = find_colours(coarse, colours, rounds)
     for found in Mixed.of(coarse, colours).pieces():
         fine = explain(scales[0], found) if scales else found
         yield fine.moved(-border, -border, scale.alpha.shape[1])
@@ -102,11 +123,26 @@ def _framed(scale: Scale, border: int) -> Scale:
 
 
 def _means(scale: Scale) -> Plane:
-    """Return the mean colours where a photo is most opaque and where it is least; (2, 3, 1, 1)."""
-    alpha = scale.alpha
-    low, high, _, _ = cv2.minMaxLoc(alpha)
-    pure = cv2.inRange(alpha, NEARLY * high, OPAQUE), cv2.inRange(alpha, 0, OPAQUE - NEARLY * (OPAQUE - low))
-    return np.asarray([cv2.mean(scale.rgb, is_pure)[:3] for is_pure in pure], np.float32)[..., None, None]
+    """Return the mean colours of subject and background; (2, 3, 1, 1)."""
+    counts = cv2.calcHist([scale.alpha], [0], None, [OPAQUE + 1], [0, OPAQUE + 1]).ravel()
+    levels = np.flatnonzero(counts)
+    is_least = levels <= OPAQUE - NEARLY * (OPAQUE - levels[0])
+    both = levels[levels >= NEARLY * levels[-1]], levels[is_least]
+    chosen = (cv2.inRange(scale.alpha, int(those[0]), int(those[-1])) for those in both)
+    means = np.asarray([cv2.mean(scale.rgb, pixels)[:3] for pixels in chosen], np.float32)
+    opacities = [float(np.average(those, weights=counts[those])) / OPAQUE for those in both]
+    moved = apart(*opacities)[:, np.newaxis] * (means[0] - means[1])
+    return np.asarray(means + moved, np.float32)[..., np.newaxis, np.newaxis]
+
+
+def apart(most: float, least: float) -> NDArray[np.float32]:
+    """Return by how much of their difference two mean colours are to be moved to be unmixed; (2,).
+
+    Opacities are those where it is most opaque and where it is least: a subject may have no opaque pixel.
+    """
+    contrast = most - least
+    share = contrast / (contrast**2 + _LEAST_CONTRAST**2)
+    return np.array([(1 - most) * share, -least * share], np.float32)
 
 
 def _whole(scale: Scale, near: Plane) -> Colours:
@@ -141,7 +177,7 @@ def _solved(image: Plane, matte: Plane, near: Plane) -> Plane:
     is_tiny = max(matte.shape) <= _TINY_SIDE_PX
     for _ in range(_TINY_ROUNDS if is_tiny else _ROUNDS):
         near = _weighted_mean(near, weights)
-        near += shares[:, np.newaxis] * (image - (parts[:, np.newaxis] * near).sum(axis=0))
+        near += shares[:, np.newaxis] * (image - parts[0] * near[0] - parts[1] * near[1])
         np.clip(near, 0, LEVELS, out=near)
     return near
 

@@ -16,6 +16,9 @@ from worker.arrays import OPAQUE, Alpha, Plane, Rgb
 #: How much neighbours are alike where opacity does not change; where it does, they are as much more alike.
 ALIKE = np.float32(1e-5)
 
+#: What a colour counts that its pixel does not show.
+_GUESS = np.float32(1e-3)
+
 Places = NDArray[np.int32]  #: (n,) pixels by their number, row by row
 
 #: So many pixels at a time stay in the processor's cache.
@@ -89,7 +92,7 @@ class _Piece:
 
     mixed: Places  #: (n,) which of the list they are
     beside: NDArray[np.int32]  #: (4, n) which are left, right, above and below
-    weights: Plane  #: (4, n) how much each of those counts
+    weights: Plane  #: (4, 2, n) how much each of those counts for subject and background
     image: Plane  #: (3, n)
     parts: Plane  #: (2, n) how opaque a pixel is, and how transparent
     shares: Plane  #: (2, n) of what the neighbours leave unexplained
@@ -101,13 +104,13 @@ class _Piece:
         here, width = places.take(mixed), np.int32(scale.alpha.shape[1])
         around = np.stack([here - 1, here + 1, here - width, here + width])
         opacity = np.asarray(scale.alpha.take(here) / LEVELS, np.float32)
-        alike = np.abs(scale.alpha.take(around) / LEVELS - opacity) + ALIKE
-        total = alike.sum(axis=0)
+        alike = _alike(opacity, scale.alpha.take(around), scale.mixed.take(around))
+        total = alike.sum(axis=0)  # (2, n)
         parts = np.stack([opacity, 1 - opacity])
         return cls(
             mixed=mixed,
             beside=order.take(around),
-            weights=alike / total,
+            weights=np.asarray(alike / total, np.float32),
             image=_image(scale, here),
             parts=parts,
             shares=shares_of(parts, total),
@@ -115,21 +118,36 @@ class _Piece:
 
     def solve(self, colours: Plane) -> None:
         """Bring both colours closer to explaining each pixel and to being like its neighbours'."""
-        near = np.zeros((6, len(self.mixed)), np.float32)
-        for beside, weight in zip(self.beside, self.weights, strict=True):
-            near += weight * colours.take(beside, axis=1)
+        both = np.zeros((2, 3, len(self.mixed)), np.float32)
+        for beside, weights in zip(self.beside, self.weights, strict=True):
+            both += weights[:, np.newaxis] * colours.take(beside, axis=1).reshape(both.shape)
+        near = both.reshape(6, -1)
         rest = self.image - self.parts[0] * near[:3] - self.parts[1] * near[3:]
         near[:3] += self.shares[0] * rest
         near[3:] += self.shares[1] * rest
         colours[:, self.mixed] = np.clip(near, 0, LEVELS, out=near)
 
 
+def _alike(opacity: Plane, beside: Alpha, mixed: Alpha) -> Plane:
+    """Return how much a pixel's two colours are to be like those of its four neighbours; (4, 2, n).
+
+    A neighbour that is opaque or transparent, and is not asked for its colours, knows one only; its other is
+    a guess from a smaller size that no round mends.
+    """
+    is_guess = np.stack([beside == 0, beside == OPAQUE], axis=1)
+    is_guess &= (mixed == 0)[:, np.newaxis]
+    alike = np.abs(beside / LEVELS - opacity) + ALIKE
+    return alike[:, np.newaxis] * np.where(is_guess, _GUESS, np.float32(1))
+
+
 def shares_of(parts: Plane, alike: Plane | float) -> Plane:
     """Return how much of what neighbours leave unexplained goes to subject and to background.
 
-    It is the solution of the paper's two equations in two unknowns, written as a correction.
+    It is the solution of the paper's two equations in two unknowns, written as a correction; likeness may
+    differ for the two.
     """
-    return np.asarray(parts / ((parts**2).sum(axis=0) + alike), dtype=np.float32)
+    freedom = parts / alike
+    return np.asarray(freedom / (1 + (parts * freedom).sum(axis=0)), dtype=np.float32)
 
 
 def _slices(count: int) -> Iterator[slice]:

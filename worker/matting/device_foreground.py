@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from worker.arrays import OPAQUE, Alpha, Rgb, check
 from worker.explained_pixels import TRUST
-from worker.foreground import NEARLY, SMALL_SIDE_PX, surroundings
+from worker.foreground import NEARLY, SMALL_SIDE_PX, apart, is_small, surroundings
 from worker.mixed_pixels import ALIKE
 
 #: No round uses what the same round found beside a pixel, as it may where pixels are looked at in turn.
-_ROUNDS = 10
+_ROUNDS, _SMALL_ROUNDS = 10, 20
 #: At so many sizes, the largest, neighbours are not asked.
 _LARGE = 2
 #: Rows of the photo's own size that are in memory as float32 at a time; an even number.
@@ -47,21 +47,41 @@ def _put(device: torch.device, pixels: Rgb | Alpha) -> Tensor:
 
 def _subject(image: Tensor, matte: Tensor) -> Tensor:
     """Return the subject's colour; (H, W, 3) and (H, W) to (H, W, 3), all uint8."""
+    if is_small(*matte.shape):
+        found = _rounded(_near(image, matte, _means(image, matte), _LARGE))
+    else:
+        found = _explained_by_half(image, matte)
+    found = torch.where((matte == OPAQUE)[..., None], image, found)
+    return found * (matte > 0)[..., None]
+
+
+def _explained_by_half(image: Tensor, matte: Tensor) -> Tensor:
+    """Return the subject's colour as the colours found at half the size explain it; (H, W, 3) uint8."""
     near = _near(image[::2, ::2], matte[::2, ::2], _means(image, matte), 1)
     found = torch.empty_like(image)
     for top in range(0, len(matte), _BAND_ROWS):
         rows, halves = slice(top, top + _BAND_ROWS), slice(top // 2, (top + _BAND_ROWS) // 2)
         explained = _explained(image[rows], matte[rows], _twice(near[:, :, halves], matte[rows]))
-        found[rows] = explained[0].mul_(OPAQUE).round_().to(torch.uint8).permute(1, 2, 0)
-    found = torch.where((matte == OPAQUE)[..., None], image, found)
-    return found * (matte > 0)[..., None]
+        found[rows] = _rounded(explained)
+    return found
+
+
+def _rounded(near: Tensor) -> Tensor:
+    """Return the subject's colour of both; (2, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    return near[0].mul_(OPAQUE).round_().to(torch.uint8).permute(1, 2, 0)
 
 
 def _means(image: Tensor, matte: Tensor) -> Tensor:
-    """Return the mean colours where it is the subject alone and where the background; (2, 3, 1, 1)."""
-    pixels, opacity = image[::2, ::2].float() / OPAQUE, matte[::2, ::2].float() / OPAQUE
-    pure = torch.stack([opacity > NEARLY, opacity < 1 - NEARLY]).float()[..., None]  # (2, h, w, 1)
-    return ((pure * pixels).sum((1, 2)) / pure.sum((1, 2)).clamp_(min=1))[..., None, None]
+    """Return the mean colours of subject and background; (2, 3, 1, 1) in [0, 1]."""
+    if not is_small(*matte.shape):
+        image, matte = image[::2, ::2], matte[::2, ::2]
+    parts = torch.stack([matte.float(), OPAQUE - matte.float()]) / OPAQUE  # (2, h, w)
+    chosen = (parts >= NEARLY * parts.amax((1, 2), keepdim=True)).float()
+    count = chosen.sum((1, 2))
+    means = torch.einsum("khw,hwc->kc", chosen, image.float() / OPAQUE) / count[:, None]
+    most, rest = ((chosen * parts).sum((1, 2)) / count).tolist()
+    moved = torch.from_numpy(apart(most, 1 - rest)).to(means.device)
+    return (means + moved[:, None] * (means[0] - means[1]))[..., None, None]
 
 
 def _near(image: Tensor, matte: Tensor, means: Tensor, depth: int) -> Tensor:
@@ -92,7 +112,7 @@ def _solved(image: Tensor, matte: Tensor, near: Tensor) -> Tensor:
     alike = torch.stack([(parts[0] - beside[0]).abs() + float(ALIKE) for beside in _beside(parts)])
     total = alike.sum(0)
     weights, shares = alike / total, parts / (parts.square().sum(0) + total)
-    for _ in range(_ROUNDS):
+    for _ in range(_SMALL_ROUNDS if max(matte.shape) <= SMALL_SIDE_PX else _ROUNDS):
         near = sum((w * beside for w, beside in zip(weights, _beside(near), strict=True)), start=near * 0)
         near = (near + shares * (image - (parts * near).sum(0))).clamp_(0, 1)
     return near
