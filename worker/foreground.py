@@ -102,7 +102,8 @@ def _found(scale: Scale, unasked: int, rounds: int) -> Iterator[Mixed]:
     for _ in range(halvings):
         scales.append(scales[-1].halved())
     coarse = scales.pop()
-    colours = _whole(coarse, _means(scale))
+    rows = slice(None, None, 1 + unasked)  # of a large photo every other tells the means
+    colours = _whole(coarse, _means(scale.rgb[rows], scale.alpha[rows]))
     while len(scales) > unasked:
         coarse = scales.pop()
         colours = find_colours(coarse, colours, rounds)
@@ -122,14 +123,14 @@ def _framed(scale: Scale, border: int) -> Scale:
     )
 
 
-def _means(scale: Scale) -> Plane:
+def _means(rgb: Rgb, alpha: Alpha) -> Plane:
     """Return the mean colours of subject and background; (2, 3, 1, 1)."""
-    counts = cv2.calcHist([scale.alpha], [0], None, [OPAQUE + 1], [0, OPAQUE + 1]).ravel()
+    counts = cv2.calcHist([alpha], [0], None, [OPAQUE + 1], [0, OPAQUE + 1]).ravel()
     levels = np.flatnonzero(counts)
     is_least = levels <= OPAQUE - NEARLY * (OPAQUE - levels[0])
     both = levels[levels >= NEARLY * levels[-1]], levels[is_least]
-    chosen = (cv2.inRange(scale.alpha, int(those[0]), int(those[-1])) for those in both)
-    means = np.asarray([cv2.mean(scale.rgb, pixels)[:3] for pixels in chosen], np.float32)
+    chosen = (cv2.inRange(alpha, int(those[0]), int(those[-1])) for those in both)
+    means = np.asarray([cv2.mean(rgb, pixels)[:3] for pixels in chosen], np.float32)
     opacities = [float(np.average(those, weights=counts[those])) / OPAQUE for those in both]
     moved = apart(*opacities)[:, np.newaxis] * (means[0] - means[1])
     return np.asarray(means + moved, np.float32)[..., np.newaxis, np.newaxis]
