@@ -51,7 +51,7 @@ system: setup
 	$(BIN)/pytest -q -n 2 --dist loadscope -m system
 
 parity: setup reference
-	$(BIN)/pytest -q -m "parity and not exhaustive"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "parity and not exhaustive"
 
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
 	$(BIN)/pytest -q -m parity

@@ -1,7 +1,6 @@
 """Along a soft rim the cut-out has the subject's colour, not the background's."""
 
 from functools import partial
-from itertools import product
 
 import numpy as np
 import pytest
@@ -61,9 +60,8 @@ def test_the_background_far_away_has_no_say(estimate) -> None:
 @by_all
 def test_where_the_subject_stands_makes_no_difference(estimate) -> None:
     truth = scene(300, 200, rim_px=3)
-    errors = [
-        _error_when_moved(estimate, truth, across, down) for across, down in product(range(4), repeat=2)
-    ]
+    moves = [(0, 0), (1, 2), (2, 1), (3, 3)]
+    errors = [_error_when_moved(estimate, truth, across, down) for across, down in moves]
     assert max(errors) < 1.02 * min(errors)
 
 
