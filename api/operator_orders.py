@@ -14,6 +14,7 @@ from shared.dead_letter_index import Filter
 from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
 from shared.messages import is_job_id
+from shared.replays import LEAST_RATE_PER_S
 
 MAX_RATE_PER_S = 100
 MAX_REASON = 500
@@ -158,9 +159,9 @@ def _jobs(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _rate(name: str, value: Any) -> float:
-    if not _is_number(value) or not 0 < value <= MAX_RATE_PER_S:
+    if not _is_number(value) or not LEAST_RATE_PER_S <= value <= MAX_RATE_PER_S:
         raise InvalidValueError(
-            f"{name} is {value!r}; expected more than 0, at most {MAX_RATE_PER_S} a second"
+            f"{name} is {value!r}; expected at least {LEAST_RATE_PER_S}, at most {MAX_RATE_PER_S} a second"
         )
     return float(value)
 

@@ -9,6 +9,7 @@ from api.operator_orders import (
     MAX_REASON,
 )
 from api.schemas import Schema, ref
+from shared.replays import LEAST_RATE_PER_S
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -70,9 +71,14 @@ def _dead_letters() -> dict[str, Schema]:
 
 def _replays() -> dict[str, Schema]:
     filters = dict.fromkeys(("since", "until", "slug", "tenant", "engine"), _TEXT)
-    rate = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_RATE_PER_S, "default": DEFAULT_RATE_PER_S}
+    rate = {
+        "type": "number",
+        "minimum": LEAST_RATE_PER_S,
+        "maximum": MAX_RATE_PER_S,
+        "default": DEFAULT_RATE_PER_S,
+    }
     share = {"type": "number", "minimum": 0, "maximum": 1, "default": DEFAULT_STOP_ABOVE}
-    about_canary = f"so many first, which are waited for; {DEFAULT_CANARY} if absent"
+    about_canary = f"so many are opened first and waited for; {DEFAULT_CANARY} if absent"
     order = {
         "jobs": _JOBS | {"description": "these jobs, or filters"},
         "filters": _object(filters, optional=tuple(filters)),

@@ -47,7 +47,7 @@ def _told(driver: Driver, replay_id: str) -> dict[str, Any] | None:
     """Tell of a replay; one that is damaged must not hide the others."""
     try:
         return driver.look(replay_id).document()
-    except (InternalError, KeyError, TypeError, ValueError):
+    except (InternalError, ArithmeticError, KeyError, TypeError, ValueError):
         log.exception("replay.unreadable", extra={"replay": replay_id})
         return None
 

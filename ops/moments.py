@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from shared.replays import LEAST_RATE_PER_S
+
 _AGE = re.compile(r"(?P<count>\d{1,5})(?P<unit>[mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?:/s)?")
@@ -40,10 +42,9 @@ class Rate(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Implement ``click.ParamType``."""
         match = _RATE.fullmatch(value)
-        if not match or not 0 < float(match["number"]) <= MAX_RATE_PER_S:
-            self.fail(
-                f"{value!r}; expected more than 0/s and at most {MAX_RATE_PER_S}/s, as in 5/s", param, ctx
-            )
+        if not match or not LEAST_RATE_PER_S <= float(match["number"]) <= MAX_RATE_PER_S:
+            bounds = f"at least {LEAST_RATE_PER_S}/s and at most {MAX_RATE_PER_S}/s"
+            self.fail(f"{value!r}; expected {bounds}, as in 5/s", param, ctx)
         return float(match["number"])
 
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared import dead_letters, records, settling
+from shared.errors import NoSuchObjectError
 from shared.history import History
 from shared.ledger import Ledger
+from shared.records import Accepted, Terminal
 from shared.replays import Plan, Selected
 
 #: What became of a job: it was opened, or its records cannot be read; anything else says why it was skipped.
@@ -24,14 +26,31 @@ def reopen(ledger: Ledger, plan: Plan, selected: Selected) -> str:
     if trace.terminal is None:
         return "open"
     terminal = ledger.terminal(job_id, epoch)
-    if terminal.status != "failed":
-        return terminal.status
-    if ledger.clock() >= accepted.expires_at:
-        return "expired"
+    if reason := _reason_against(ledger, plan, selected, accepted, terminal):
+        return reason
     if trace.announced is None:
         settling.finish(ledger, job_id, epoch, terminal)
     ledger.open(job_id, epoch + 1, _opening(ledger, plan))
     return _opened_already(ledger, ledger.history(job_id), plan, selected)
+
+
+def _reason_against(
+    ledger: Ledger, plan: Plan, selected: Selected, accepted: Accepted, terminal: Terminal
+) -> str | None:
+    if terminal.status != "failed":
+        return terminal.status
+    if ledger.clock() >= accepted.expires_at:
+        return "expired"
+    return "resolved" if not plan.is_of_named_jobs and _is_resolved(ledger, selected, terminal) else None
+
+
+def _is_resolved(ledger: Ledger, selected: Selected, terminal: Terminal) -> bool:
+    """Whether an operator has written that nothing more is to be done about a failure."""
+    try:
+        ledger.store.stat(records.dead_name(terminal.at, *selected, dead_letters.RESOLVED))
+    except NoSuchObjectError:
+        return False
+    return True
 
 
 def _opening(ledger: Ledger, plan: Plan) -> dict[str, Any]:

@@ -60,10 +60,10 @@ class View:
     @property
     def is_over_limit(self) -> bool:
         """Whether too many have failed again; nobody judges before the whole canary has been tried."""
-        plan, tally = self.progress.plan, self.tally
-        if self.progress.position < plan.canary or not tally.settled:
+        tally = self.tally
+        if self._is_canary_short or not tally.settled:
             return False
-        return tally.failed / tally.settled > plan.stop_above
+        return tally.failed / tally.settled > self.progress.plan.stop_above
 
     @property
     def wait(self) -> timedelta:
@@ -78,10 +78,19 @@ class View:
 
     @property
     def _waits_for_jobs(self) -> bool:
-        plan, pending = self.progress.plan, len(self.tally.pending)
-        if self.progress.position in {plan.canary, len(plan.selection)}:
+        pending = len(self.tally.pending)
+        if self._is_all_tried or self.tally.opened == self.progress.plan.canary:
             return pending > 0
         return pending >= MAX_PENDING and not self.is_over_limit
+
+    @property
+    def _is_all_tried(self) -> bool:
+        return self.progress.position == len(self.progress.plan.selection)
+
+    @property
+    def _is_canary_short(self) -> bool:
+        """Whether more jobs are to be opened before anybody judges: one that was skipped proves nothing."""
+        return self.tally.opened < self.progress.plan.canary and not self._is_all_tried
 
     def document(self) -> dict[str, Any]:
         """Return what an operator is told: who, why, when, what, and how far it has come."""

@@ -141,7 +141,7 @@ class Driver:
         return True
 
     def _batch(self, progress: Progress) -> None:
-        start, stop = progress.plan.batch_after(progress.position)
+        start, stop = progress.plan.batch_after(progress.position, progress.tally.opened)
         step = Step(number=progress.next_number, start=start, stop=stop, at=self.ledger.clock())
         if self._takes(progress.plan, step):
             self._do(replace(progress, last=step, is_done=False))

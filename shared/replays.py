@@ -16,6 +16,9 @@ from shared.ports import Listing
 #: Prefix of the markers of replays that have not ended.
 MARKERS = "replaying/"
 
+#: Jobs a second: a slower replay would outlive its jobs.
+LEAST_RATE_PER_S = 0.001
+
 _ID = re.compile(r"replay_[0-9a-z]{8,64}")
 
 _PLAN = re.compile(rf"replays/(?P<id>{_ID.pattern})/plan\.json")
@@ -74,11 +77,16 @@ class Plan:
     by: str
     reason: str
     rate_per_s: float
-    canary: int  #: so many first, which are waited for
+    canary: int  #: so many are opened first, and waited for
     stop_above: float  #: share of the settled that failed again
     selection: tuple[Selected, ...]
     filters: Mapping[str, Any] = field(default_factory=dict)  #: as they were given
     request_digest: str = ""
+
+    @property
+    def is_of_named_jobs(self) -> bool:
+        """Whether an operator has chosen each job, rather than all that filters meant."""
+        return "jobs" in self.filters
 
     def document(self) -> dict[str, Any]:
         """Return the record's members."""
@@ -102,14 +110,15 @@ class Plan:
             request_digest=document.get("request_digest", ""),
         )
 
-    def batch_after(self, stop: int) -> tuple[int, int]:
-        """Return the slice that follows: a second's worth, and never across the canary's end."""
-        end = min(stop + max(1, int(self.rate_per_s)), len(self.selection))
-        return stop, min(end, self.canary) if stop < self.canary else end
+    def batch_after(self, stop: int, opened: int) -> tuple[int, int]:
+        """Return the slice that follows: a second's worth, and no more than the canary is still short of."""
+        count = max(1, int(self.rate_per_s))
+        short = self.canary - opened
+        return stop, min(stop + (min(count, short) if short > 0 else count), len(self.selection))
 
     def pause_after(self, size: int) -> timedelta:
         """How long after a batch the next one is due."""
-        return timedelta(seconds=size / self.rate_per_s)
+        return timedelta(seconds=size / max(self.rate_per_s, LEAST_RATE_PER_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

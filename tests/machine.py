@@ -62,10 +62,14 @@ WORKER = Subscription(
 )
 DEAD = Subscription(name="dead", topic=messages.DEAD_JOBS, endpoint="http://api/dead", max_in_flight=64)
 
+_SHARED = ("dead_letters", "ledger", "reading", "records", "settling", "sweep")
 #: Every place that calls a port in what this machine runs.
 SITES = sorted(
     sites_in(
-        *(f"shared/{name}.py" for name in ("ledger", "reading", "records", "settling", "sweep")),
+        *(
+            f"shared/{name}.py"
+            for name in ("dead_letters", "ledger", "reading", "records", "settling", "sweep")
+        ),
         *(f"worker/{name}.py" for name in ("attempt", "beats", "handler", "report")),
     )
 )

@@ -189,7 +189,7 @@ def test_what_was_done_is_seen_wherever_a_page_ends(world: World, a_page: int, m
     for name in (resolved, both):
         terminal = world.ledger().terminal(name, 0)
         dead_letters.handle(world.store, (name, 0), terminal, dead_letters.RESOLVED, {"by": "ada"})
-    drive(world, driver(world).begin(a_plan(world, [both])))
+    drive(world, driver(world).begin(a_plan(world, [both], filters={"jobs": [both]})))
     monkeypatch.setattr(memory_store, "_PAGE", a_page)
     assert found(world) == [left]
 
@@ -225,7 +225,7 @@ def test_what_is_replayed_after_all_is_no_longer_resolved(world: World) -> None:
     (name,) = die(world, 1)
     terminal = world.ledger().terminal(name, 0)
     dead_letters.handle(world.store, (name, 0), terminal, dead_letters.RESOLVED, {"by": "ada"})
-    drive(world, driver(world).begin(a_plan(world, [name])))
+    drive(world, driver(world).begin(a_plan(world, [name], filters={"jobs": [name]})))
     assert state_of(world, name) == "replayed"
 
 

@@ -192,6 +192,7 @@ def test_replays_are_listed_shown_and_cancelled(world: ApiWorld, run) -> None:
         ["dead-letters", "replay", "job_1", "--slug", "poison", "--reason", "x"],
         ["dead-letters", "replay", "job_1", "--reason", "x", "--rate", "0/s"],
         ["dead-letters", "replay", "job_1", "--reason", "x", "--rate", "101/s"],
+        ["dead-letters", "replay", "job_1", "--reason", "x", "--rate", "0.0000001/s"],
         ["dead-letters", "replay", "job_1", "--reason", "x", "--rate", "fast"],
         ["dead-letters", "replay", "job_1", "--reason", "x", "--canary", "-1"],
         ["dead-letters", "replay", "job_1", "--reason", "x", "--stop-above", "0.2"],

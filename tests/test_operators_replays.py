@@ -301,6 +301,7 @@ def test_replays_are_listed_newest_first_and_can_be_cancelled(world: ApiWorld) -
         ({"reason": "two\nlines"}, "reason"),
         ({"rate_per_s": 0}, "rate_per_s"),
         ({"rate_per_s": -1}, "rate_per_s"),
+        ({"rate_per_s": 1e-20}, "rate_per_s"),
         ({"rate_per_s": 101}, "rate_per_s"),
         ({"rate_per_s": True}, "rate_per_s"),
         ({"rate_per_s": "5/s"}, "rate_per_s"),

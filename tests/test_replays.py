@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import replays, settling
+from shared import dead_letters, replays, settling
 from shared.errors import (
     ImageCorruptError,
     InternalError,
@@ -96,6 +96,65 @@ def test_a_canary_that_fails_stops_the_replay(world: World) -> None:
     view = drive(world, plan)
     assert (view.status, view.tally.failed, len(opened(world))) == ("stopped", 3, 3)
     assert view.document()["ended"]["reason"] == "3 of 3 failed again, more than 20%"
+
+
+def test_a_job_that_is_skipped_is_no_part_of_the_canary(world: World) -> None:
+    names = die(world, *range(12))
+    gone = names[:5]
+    for name in gone:
+        settling.erase(world.ledger(), name, kind="erasure", by="client")
+    plan = driver(world).begin(a_plan(world, names, canary=3, rate_per_s=100.0))
+    for _ in range(20):
+        driver(world).advance(plan.id)
+        world.clock.turn(seconds=30)
+    assert opened(world) == [*gone, *names[5:8]], "an erasure is an epoch too"
+    for name in names[5:8]:
+        fail(world, name, 1)
+    view = drive(world, plan)
+    assert (view.status, view.tally.failed, len(opened(world))) == ("stopped", 3, 8)
+
+
+def test_of_two_replays_of_the_same_jobs_each_waits_for_a_canary_of_its_own(world: World) -> None:
+    names = die(world, *range(12))
+    terms = {"canary": 3, "rate_per_s": 100.0}
+    first = driver(world).begin(a_plan(world, names, **terms))
+    second = driver(world).begin(a_plan(world, names, id="replay_20260101000000ffff", **terms))
+    for _ in range(20):
+        driver(world).advance(first.id)
+        driver(world).advance(second.id)
+        world.clock.turn(seconds=30)
+    assert opened(world) == names[:6]
+
+
+def test_fewer_jobs_than_the_canary_are_all_tried_and_judged(world: World) -> None:
+    names = die(world, *range(4))
+    settling.erase(world.ledger(), names[0], kind="erasure", by="client")
+    plan = driver(world).begin(a_plan(world, names, canary=4, rate_per_s=1.0))
+    for _ in range(4):
+        driver(world).advance(plan.id)
+        world.clock.turn(seconds=1)
+    assert opened(world) == names
+    for name in names[1:]:
+        fail(world, name, 1)
+    view = drive(world, plan)
+    assert (view.status, view.tally.failed, view.tally.skipped) == ("stopped", 3, {"erased": 1})
+
+
+def test_what_was_resolved_meanwhile_is_left_alone_unless_it_was_named(world: World) -> None:
+    refunded, meant = die(world, 1, 2)
+    plan = driver(world).begin(a_plan(world, [refunded, meant]))
+    named = a_plan(world, [refunded], id="replay_20260101000000ffff", filters={"jobs": [refunded]})
+    assert dead_letters.resolve(world.store, world.job(refunded), {"by": "ada", "reason": "refunded"})
+    world.queue.published.clear()
+    view = drive(world, plan)
+    assert (view.tally.succeeded, view.tally.skipped) == (1, {"resolved": 1})
+    assert opened(world) == [meant]
+    assert drive(world, driver(world).begin(named)).tally.succeeded == 1
+
+
+def test_a_plan_whose_rate_is_next_to_nothing_hides_no_other(world: World) -> None:
+    plan = driver(world).begin(a_plan(world, die(world, 1, 2), canary=0, rate_per_s=1e-20))
+    assert driver(world).advance(plan.id).wait <= timedelta(hours=1)
 
 
 def test_nobody_judges_before_the_whole_canary_has_answered(world: World) -> None:
