@@ -7,6 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.identity import require_operator
 from api.intake import read_json_object
+from api.one_line import is_line, read_line
 from api.services import services
 from shared import pausing
 from shared.errors import FieldFault, InvalidValueError, UnknownFieldError, UnsupportedMediaTypeError
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 routes = Blueprint("delivery", __name__)
 
 _MOST_CHARACTERS = 500
+#: An endpoint is a URL.
+_MOST_OF_A_PUSH = 2000
 _PUSH = {"endpoint", "email", "audience"}
 
 
@@ -36,8 +39,8 @@ def pause() -> Response:
     held, is_new = pausing.pause(
         app.ledger.store,
         app.ledger.clock,
-        by=_text(wishes, "by", "unknown"),
-        reason=_text(wishes, "reason"),
+        by=read_line("by", wishes.get("by", "unknown"), _MOST_CHARACTERS),
+        reason=read_line("reason", wishes.get("reason", ""), _MOST_CHARACTERS),
         pushes=_pushes(wishes.get("pushes", {})),
     )
     if is_new:
@@ -77,21 +80,15 @@ def _wishes() -> dict[str, Any]:
     return wishes
 
 
-def _text(wishes: dict[str, Any], name: str, default: str = "") -> str:
-    value = wishes.get(name, default)
-    if not isinstance(value, str) or not value.strip() or len(value) > _MOST_CHARACTERS:
-        raise _invalid(name, f"{name} is {value!r:.80}; expected 1 to {_MOST_CHARACTERS} characters")
-    return value.strip()
-
-
 def _pushes(value: object) -> dict[str, Push]:
     names = {route.name for route in pausing.held_routes()}
     if not isinstance(value, dict) or not value.keys() <= names:
         raise _invalid("pushes", f"pushes is {value!r:.80}; expected some of: {', '.join(names)}")
     for push in value.values():
         is_good = isinstance(push, dict) and push.keys() == _PUSH
-        if not is_good or not all(isinstance(text, str) for text in push.values()):
-            raise _invalid("pushes", f"a push is {push!r:.80}; expected {', '.join(sorted(_PUSH))}")
+        if not is_good or not all(is_line(text, _MOST_OF_A_PUSH) for text in push.values()):
+            expected = f"{', '.join(sorted(_PUSH))}, each one line of {_MOST_OF_A_PUSH} characters at most"
+            raise _invalid("pushes", f"a push is {push!r:.80}; expected {expected}")
     return value
 
 

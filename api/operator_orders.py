@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from flask import Request
 
 from api.intake import read_json_object
+from api.one_line import read_line
 from shared.dead_letter_index import Filter
 from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
@@ -139,14 +140,7 @@ def _time(name: str, value: Any) -> datetime:
 
 
 def _text(most: int) -> _Reader:
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str) or not 1 <= len(value.strip()) <= most or not value.isprintable():
-            raise InvalidValueError(
-                f"{name} is {str(value)[:40]!r}; expected one line of 1 to {most} characters"
-            )
-        return value.strip()
-
-    return read
+    return lambda name, value: read_line(name, value, most)
 
 
 def _jobs(name: str, value: Any) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from tests.world import Process
 WORKER = "projects/shop-prod/subscriptions/cutout-jobs-worker"
 URLS = {"api": "https://api.example", "worker": "https://worker.example"}
 EMAIL = "pusher@shop-prod.iam.gserviceaccount.com"
+PUSH = {"endpoint": "https://worker.example/push", "email": "", "audience": ""}
 PUSHER = Pusher(urls=URLS, email=EMAIL, audience="https://audience.example")
 
 
@@ -82,9 +83,17 @@ def test_the_first_pause_stands_and_a_resume_may_be_repeated(world: ApiWorld) ->
         ({"reason": None}, (422, "invalid-value")),
         ({"reason": "x" * 501}, (422, "invalid-value")),
         ({"by": 7}, (422, "invalid-value")),
+        ({"reason": "a\ud800"}, (422, "invalid-value")),
+        ({"reason": "a\nb"}, (422, "invalid-value")),
+        ({"by": "a\ud800"}, (422, "invalid-value")),
+        ({"by": "a\0"}, (422, "invalid-value")),
+        ({"a\ud800": "x"}, (422, "unknown-field")),
         ({"why": "x"}, (422, "unknown-field")),
         ({"pushes": {"another": {}}}, (422, "invalid-value")),
         ({"pushes": {"cutout-jobs-worker": {"endpoint": "x"}}}, (422, "invalid-value")),
+        ({"pushes": {"cutout-jobs-worker": PUSH | {"endpoint": "x\ud800"}}}, (422, "invalid-value")),
+        ({"pushes": {"cutout-jobs-worker": PUSH | {"email": "x\ny"}}}, (422, "invalid-value")),
+        ({"pushes": {"cutout-jobs-worker": PUSH | {"audience": "x" * 2001}}}, (422, "invalid-value")),
         ({"pushes": []}, (422, "invalid-value")),
     ],
 )
