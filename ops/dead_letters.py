@@ -1,5 +1,6 @@
 """Dead letters on the command line: find them, show one, replay them, write some off."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,9 +9,10 @@ from urllib.parse import quote
 
 import click
 
-from ops.answers import DamagedError, one_line, problem_text
+from ops.answers import DamagedError, RefusedError, one_line, problem_text
 from ops.client import Client, connect, operator_options
 from ops.moments import Moment, Rate, Share
+from ops.pictures import whole
 from ops.replays import counted, drive, terms, who
 from ops.show import json_line, size_text
 
@@ -54,14 +56,17 @@ def list_letters(limit: int, url: str, key: str | None, *, as_json: bool, **filt
 @dead_letters.command()
 @click.argument("job_id", metavar="JOB")
 @click.option(
-    "--photo", "is_photo_wanted", is_flag=True, help="Write the photo to ./JOB.EXT; this is logged."
+    "--photo",
+    "is_photo_wanted",
+    is_flag=True,
+    help="Write the photo to ./JOB.EXT, if nothing is there; this is logged.",
 )
 @operator_options
 @_json_option
 def show(job_id: str, url: str, key: str | None, *, is_photo_wanted: bool, as_json: bool) -> None:
     """Tell how one job has failed, and what was done about it."""
     with connect(url, key) as client:
-        answer = client.get(f"/v1/dead-letters/{quote(job_id, safe='')}", "id", "dead_letters")
+        answer = client.get(_path(job_id), "id", "dead_letters")
         click.echo(json_line(answer) if as_json else "\n".join(_told(answer)))
         if is_photo_wanted:
             click.echo(f"photo written to {_fetch_photo(client, answer)}", err=as_json)
@@ -126,9 +131,16 @@ def _order(jobs: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
 def _fetch_photo(client: Client, answer: Mapping[str, Any]) -> Path:
     job_id, photo = answer["id"], answer["photo"]
     into = Path(one_line(job_id) + _EXTENSIONS.get(photo.get("content_type"), ""))
-    size_bytes, _ = client.download(f"{client.url}/v1/dead-letters/{quote(job_id, safe='')}/photo", into)
-    if size_bytes != photo.get("bytes"):
-        raise DamagedError(f"{size_bytes} bytes arrived, the photo has {photo.get('bytes')}; fetch it again")
+    if os.path.lexists(into):
+        raise RefusedError(f"{into} is there already; move it away to fetch the photo")
+    try:
+        with whole(into) as unfinished:
+            size_bytes, _ = client.download(f"{client.url}{_path(job_id)}/photo", unfinished)
+            if size_bytes != photo.get("bytes"):
+                said = f"{size_bytes} bytes arrived, the photo has {photo.get('bytes')}; fetch it again"
+                raise DamagedError(said)
+    except OSError as error:
+        raise DamagedError(f"{into} was not written: {error.strerror or error}") from error
     return into
 
 
@@ -158,6 +170,17 @@ def _told(answer: Mapping[str, Any]) -> Iterator[str]:
 def _line(letter: Mapping[str, Any]) -> str:
     tenant = f"tenant {letter['tenant']}" if letter.get("tenant") else ""
     attempt = f"attempt {letter['attempt']}" if letter.get("attempt") else "no attempt"
-    why = problem_text(letter["error"]) if letter.get("error") else str(letter.get("slug"))
-    parts = (letter["at"], f"e{letter['epoch']}", letter.get("engine") or "", tenant, attempt, why)
+    parts = (letter["at"], f"e{letter['epoch']}", letter.get("engine") or "", tenant, attempt, _why(letter))
     return "  ".join(one_line(part) for part in parts if part)
+
+
+def _why(letter: Mapping[str, Any]) -> str:
+    """Say why a job has failed, as far as its entry tells."""
+    error, slug = letter.get("error"), letter.get("slug") or "record unreadable"
+    if isinstance(error, Mapping) and error:
+        return problem_text(error)
+    return f"{error} [{slug}]" if error else str(slug)
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/dead-letters/{quote(job_id, safe='')}"

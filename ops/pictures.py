@@ -3,7 +3,8 @@
 import mimetypes
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,17 @@ def _file_name(stem: str, name: str, result: Mapping[str, Any]) -> str:
 
 
 def _write(client: Client, result: Mapping[str, Any], file: Path) -> None:
-    unfinished = file.with_name(
-        f".{secrets.token_hex(8)}.part"
-    )  # short: the final name may be of full length
-    try:
+    with whole(file) as unfinished:
         client.fetch(result, unfinished)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Lend a file to write to, which takes its name once it is whole; else what is there stays as it was."""
+    # Short: the final name may be of full length.
+    unfinished = file.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        yield unfinished
         unfinished.replace(file)
     except DamagedError as error:
         raise DamagedError(f"{file.name} was not written: {error}") from error

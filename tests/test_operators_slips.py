@@ -1,0 +1,95 @@
+"""What an operator meets on a bad day is told in a sentence, with what to do, and costs nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api_world import ApiWorld
+from tests.dead import die
+from tests.scripted import runner
+from tests.test_operators_commands import lines, serving
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> ApiWorld:
+    return ApiWorld(tmp_path)
+
+
+@pytest.fixture
+def run(world: ApiWorld) -> Iterator[Any]:
+    with serving(world) as served:
+        yield runner(served)
+
+
+# --- the photo of a dead letter -----------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    """The folder that the command is run in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_a_photo_is_not_written_over_what_is_there(
+    world: ApiWorld, run, here: Path, kind: str, caplog
+) -> None:
+    (name,) = die(world, 1)
+    there = here / f"{name}.jpg"
+    if kind == "file":
+        there.write_bytes(b"mine")
+    elif kind == "folder":
+        there.mkdir()
+    else:
+        there.symlink_to(here / "nowhere")
+    result = run("dead-letters", "show", name, "--photo")
+    assert (result.exit_code, lines(result)[0]) == (1, f"{name}  failed, epoch 0")
+    assert result.stderr == f"Error: {name}.jpg is there already; move it away to fetch the photo\n"
+    assert [file.name for file in here.iterdir()] == [f"{name}.jpg"]
+    assert kind != "file" or there.read_bytes() == b"mine"
+    assert "dead_letter.photo_opened" not in caplog.messages
+
+
+def test_a_photo_that_cannot_be_written_is_said(world: ApiWorld, run, here: Path) -> None:
+    (name,) = die(world, 1)
+    here.rmdir()
+    result = run("dead-letters", "show", name, "--photo")
+    said = f"Error: {name}.jpg was not written: No such file or directory\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_a_photo_is_whole_or_not_there(world: ApiWorld, run, here: Path) -> None:
+    (name,) = die(world, 1)
+    photo = world.ledger().accepted(name).photo.name
+    world.store.delete(photo)
+    world.store.create(photo, world.photo[:100])
+    result = run("dead-letters", "show", name, "--photo")
+    assert (result.exit_code, "100 bytes arrived" in result.stderr) == (1, True)
+    assert [file.name for file in here.iterdir()] == []
+
+
+# --- entries that are damaged -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (b'{"version": 1, "slug": "poison", "error": "gone"}', "no attempt  gone [poison]"),
+        (b'{"version": 1, "error": ["gone"]}', "no attempt  ['gone'] [record unreadable]"),
+        (b'{"version": 1, "slug": "poison"}', "no attempt  poison"),
+        (b'{"version": 1}', "no attempt  record unreadable"),
+        (b"not json", "no attempt  record unreadable"),
+    ],
+)
+def test_of_a_damaged_entry_is_told_what_can_be(world: ApiWorld, run, entry: bytes, told: str) -> None:
+    (name,) = die(world, 1)
+    (file,) = world.names("dead/")
+    world.store.delete(file)
+    world.store.create(file, entry)
+    assert lines(run("dead-letters", "list"))[1].endswith(told)
+    assert lines(run("dead-letters", "show", name))[2].endswith(f"{told}  open")
