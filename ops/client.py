@@ -29,7 +29,6 @@ from ops.answers import (
 )
 from ops.counted_file import CountedFile
 
-_DEFAULT_URL = "http://127.0.0.1:8080"
 _TIMEOUT = httpx.Timeout(30, connect=5)
 #: An answer was lost, and the photo is sent again: the API's, and Cloud Storage's.
 _THERE = frozenset({409, 412})
@@ -197,20 +196,6 @@ class Client:
 # --- building -----------------------------------------------------------------------------------
 
 
-def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command needs that asks as a client."""
-    key = click.option("--api-key", "key", metavar="KEY", help="Sent as Authorization: Bearer.")
-    return _url_option(key(command))
-
-
-def operator_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command needs that asks as an operator."""
-    key = click.option(
-        "--admin-key", "key", metavar="KEY", envvar="CUTOUT_ADMIN_KEY", help="Not needed on the same machine."
-    )
-    return _url_option(key(command))
-
-
 def connect(url: str, key: str | None) -> Client:
     """Return a client of the API at an address; closing it is the caller's."""
     try:
@@ -224,10 +209,6 @@ def connect(url: str, key: str | None) -> Client:
     context = click.get_current_context(silent=True)
     patience = context.find_object(Patience) if context else None
     return Client(http=http, url=str(base), patience=patience or Patience())
-
-
-def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--url", default=_DEFAULT_URL, show_default=True, help="Where the API is.")(command)
 
 
 def _is_loopback(host: str) -> bool:

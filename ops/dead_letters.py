@@ -10,7 +10,8 @@ from urllib.parse import quote
 import click
 
 from ops.answers import DamagedError, RefusedError, one_line, problem_text
-from ops.client import Client, connect, operator_options
+from ops.arguments import Text, operator_options
+from ops.client import Client, connect
 from ops.moments import Moment, Rate, Share
 from ops.pictures import whole
 from ops.replays import counted, drive, terms, who
@@ -20,15 +21,17 @@ _FILTERS = ("since", "until", "slug", "tenant", "engine")
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic"}
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
-_reason_option = click.option("--reason", metavar="TEXT", required=True, help="Kept on record.")
+_reason_option = click.option("--reason", type=Text(), metavar="TEXT", required=True, help="Kept on record.")
 
 
 def _filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what tells dead letters apart."""
     for option in (
-        click.option("--engine", metavar="NAME", help="That worked on them."),
-        click.option("--tenant", metavar="ID", help="Whose jobs, as list names it."),
-        click.option("--slug", metavar="SLUG", help="Why they failed: poison, timeout, dead-lettered, ..."),
+        click.option("--engine", type=Text(), metavar="NAME", help="That worked on them."),
+        click.option("--tenant", type=Text(), metavar="ID", help="Whose jobs, as list names it."),
+        click.option(
+            "--slug", type=Text(), metavar="SLUG", help="Why they failed: poison, timeout, dead-lettered, ..."
+        ),
         click.option("--until", metavar="TIME", type=Moment(), help="Where the time ends."),
         click.option("--since", metavar="TIME", type=Moment(), help="2026-11-25T06:00Z, 2026-11-25, 12h."),
     ):
@@ -54,7 +57,7 @@ def list_letters(limit: int, url: str, key: str | None, *, as_json: bool, **filt
 
 
 @dead_letters.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", type=Text(), metavar="JOB")
 @click.option(
     "--photo",
     "is_photo_wanted",
@@ -73,7 +76,7 @@ def show(job_id: str, url: str, key: str | None, *, is_photo_wanted: bool, as_js
 
 
 @dead_letters.command()
-@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.argument("jobs", type=Text(), metavar="[JOB]...", nargs=-1)
 @_filter_options
 @_reason_option
 @click.option("--rate", type=Rate(), default="5/s", show_default=True, help="Jobs opened a second.")
@@ -102,7 +105,7 @@ def replay(jobs: tuple[str, ...], url: str, key: str | None, *, dry_run: bool, *
 
 
 @dead_letters.command()
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
+@click.argument("jobs", type=Text(), metavar="JOB...", nargs=-1, required=True)
 @_reason_option
 @operator_options
 def resolve(jobs: tuple[str, ...], reason: str, url: str, key: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ops.answers import RefusedError, UnreachableError
-from ops.client import Client, connect, operator_options
+from ops.arguments import Text, operator_options
+from ops.client import Client, connect
 from ops.show import delivery_line, json_line
 from shared.errors import QueueUnavailableError
 from shared.places import PUBSUB_EMULATOR, Project, read_address, read_project_id
@@ -34,7 +35,9 @@ def _project_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.option("--reason", required=True, help="Why; /ready and `jobs --open` say it while it lasts.")
+@click.option(
+    "--reason", type=Text(), required=True, help="Why; /ready and `jobs --open` say it while it lasts."
+)
 @_project_options
 @operator_options
 @_json_option

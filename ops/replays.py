@@ -11,7 +11,8 @@ from urllib.parse import quote
 import click
 
 from ops.answers import one_line
-from ops.client import Client, connect, operator_options
+from ops.arguments import Text, operator_options
+from ops.client import Client, connect
 from ops.show import json_line
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
@@ -34,7 +35,7 @@ def list_replays(limit: int, url: str, key: str | None, *, as_json: bool) -> Non
 
 
 @replays.command()
-@click.argument("replay_id", metavar="REPLAY")
+@click.argument("replay_id", type=Text(), metavar="REPLAY")
 @operator_options
 @_json_option
 def show(replay_id: str, url: str, key: str | None, *, as_json: bool) -> None:
@@ -45,8 +46,8 @@ def show(replay_id: str, url: str, key: str | None, *, as_json: bool) -> None:
 
 
 @replays.command()
-@click.argument("replay_id", metavar="REPLAY")
-@click.option("--reason", metavar="TEXT", help="Kept on record.")
+@click.argument("replay_id", type=Text(), metavar="REPLAY")
+@click.option("--reason", type=Text(), metavar="TEXT", help="Kept on record.")
 @operator_options
 @_json_option
 def cancel(replay_id: str, reason: str | None, url: str, key: str | None, *, as_json: bool) -> None:

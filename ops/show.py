@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ops.answers import one_line, problem_text
-from ops.client import connect, operator_options, server_options
+from ops.arguments import Text, operator_options, server_options
+from ops.client import connect
 
 _OPEN = frozenset({"queued", "processing"})
 _KILO = 1000
@@ -19,7 +20,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the a
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", type=Text(), metavar="JOB")
 @server_options
 @_json_option
 def status(job_id: str, url: str, key: str | None, *, as_json: bool) -> None:
@@ -35,7 +36,7 @@ def status(job_id: str, url: str, key: str | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", type=Text(), metavar="JOB")
 @server_options
 @_json_option
 def cancel(job_id: str, url: str, key: str | None, *, as_json: bool) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from ops.answers import problem_text
-from ops.client import connect, operator_options
+from ops.arguments import Text, operator_options
+from ops.client import connect
 from ops.evidence import Evidence, Facts, elapsed, last_sign
 from ops.moral import moral
 from ops.show import json_line, size_text
@@ -35,7 +36,7 @@ class Event:
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", type=Text(), metavar="JOB")
 @operator_options
 @click.option("--json", "as_json", is_flag=True, help="Print the records as one line of JSON.")
 def job(job_id: str, url: str, key: str | None, *, as_json: bool) -> None:

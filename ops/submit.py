@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from ops.arguments import Text, server_options
 from ops.batch import Batch, Wishes
-from ops.client import connect, server_options
+from ops.client import connect
 from ops.progress import display
 
 _PHOTO = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -30,8 +31,8 @@ def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 
 @click.command()
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=_PHOTO)
-@click.option("--effects", metavar="A,B", help="Names, comma separated; `color` if absent.")
-@click.option("--recipe", metavar="JSON", callback=_recipe, help="Everything a job may ask for.")
+@click.option("--effects", type=Text(), metavar="A,B", help="Names, comma separated; `color` if absent.")
+@click.option("--recipe", type=Text(), metavar="JSON", callback=_recipe, help="Everything a job may ask for.")
 @click.option(
     "--direct", "is_direct", is_flag=True, help="Upload first, straight to the store; up to 50 MB a photo."
 )

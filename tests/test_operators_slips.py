@@ -93,3 +93,58 @@ def test_of_a_damaged_entry_is_told_what_can_be(world: ApiWorld, run, entry: byt
     world.store.create(file, entry)
     assert lines(run("dead-letters", "list"))[1].endswith(told)
     assert lines(run("dead-letters", "show", name))[2].endswith(f"{told}  open")
+
+
+# --- arguments that nothing can hold ------------------------------------------------------------
+
+
+BAD = "y\udcff"  # what Python makes of a byte that is not UTF-8
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["pause", "--reason", BAD],
+        ["pause", "--reason", "x", "--project", BAD],
+        ["dead-letters", "list", "--slug", BAD],
+        ["dead-letters", "list", "--tenant", BAD],
+        ["dead-letters", "list", "--engine", BAD],
+        ["dead-letters", "list", "--since", BAD],
+        ["dead-letters", "show", BAD],
+        ["dead-letters", "replay", BAD, "--reason", "x"],
+        ["dead-letters", "replay", "job_1", "--reason", BAD],
+        ["dead-letters", "resolve", "job_1", BAD, "--reason", "x"],
+        ["dead-letters", "resolve", "job_1", "--reason", BAD],
+        ["replays", "show", BAD],
+        ["replays", "cancel", BAD],
+        ["replays", "cancel", "replay_1", "--reason", BAD],
+        ["status", BAD],
+        ["cancel", BAD],
+        ["job", BAD],
+    ],
+    ids=" ".join,
+)
+def test_an_argument_that_is_not_utf8_is_wrong_usage(world: ApiWorld, run, args: list[str]) -> None:
+    result = run(*args)
+    assert (result.exit_code, result.stdout) == (2, ""), result.exception
+    assert r"'y\udcff'" in result.stderr
+    assert world.names() == []
+
+
+@pytest.mark.parametrize("key", ["bad\nkey", "bad\0key", "bad ", BAD], ids=repr)
+@pytest.mark.parametrize(
+    "command", [["status", "job_1", "--api-key"], ["replays", "list", "--admin-key"]], ids=lambda c: c[-1]
+)
+def test_a_key_that_no_header_holds_is_wrong_usage_and_is_not_repeated(
+    run, command: list[str], key: str
+) -> None:
+    result = run(*command, key)
+    assert result.exit_code == 2, result.output
+    assert "one line of text, without blanks around it" in result.stderr
+    assert "bad" not in result.stderr
+    assert r"\udcff" not in result.stderr
+
+
+def test_an_address_that_is_not_utf8_is_wrong_usage(run) -> None:
+    result = run("replays", "list", "--url", f"http://{BAD}")
+    assert (result.exit_code, "--url" in result.stderr) == (2, True)
