@@ -6,12 +6,20 @@ from datetime import timedelta
 from flask import Blueprint, Response, jsonify, redirect, request, send_file
 from werkzeug.wrappers import Response as Answer
 
+from api import damage
 from api.job_view import is_expired
 from api.operator_orders import read_filter, read_resolution
 from api.operators import for_operator, read_limit
 from api.services import Services
 from shared import dead_letter_index, dead_letters
-from shared.errors import DeadLetterNotFoundError, ExpiredError, JobNotFoundError, NoSuchObjectError
+from shared.dead_letter_index import DeadLetter
+from shared.errors import (
+    DeadLetterNotFoundError,
+    ExpiredError,
+    JobNotFoundError,
+    JobNotSettledError,
+    NoSuchObjectError,
+)
 from shared.jobs import Job
 from shared.messages import is_job_id
 from shared.records import UNKNOWN_TYPE
@@ -38,8 +46,7 @@ def find() -> Response:
 def show(job_id: str) -> Response:
     """Tell of each time that a job has failed by no fault of its photo; the photo stays closed."""
     app = for_operator()
-    job = _job(app, job_id)
-    letters = dead_letter_index.of_job(app.ledger, job)
+    job, letters = _told(app, job_id)
     if not letters:
         raise DeadLetterNotFoundError(f"{job_id} has {job.status}, and has no dead letter.")
     return jsonify(
@@ -56,8 +63,8 @@ def show(job_id: str) -> Response:
 def open_photo(job_id: str) -> Answer:
     """Hand out the photo of a job that has a dead letter, and put on record that it was opened."""
     app = for_operator()
-    job = _job(app, job_id)
-    if not dead_letter_index.of_job(app.ledger, job):
+    job, letters = _told(app, job_id)
+    if not letters:
         raise DeadLetterNotFoundError(f"{job_id} has no dead letter; its photo is nobody's business.")
     if is_expired(job, app.ledger.clock()):
         raise ExpiredError("The job's photo is no longer kept.")
@@ -73,14 +80,31 @@ def resolve() -> Response:
     """Write down that nothing more is to be done about jobs that have failed; all of them, or none."""
     app = for_operator()
     statement = read_resolution(request)
-    jobs = [_job(app, job_id) for job_id in statement.jobs]
-    for job in jobs:
-        if job.terminal is None or not dead_letters.is_due(job.terminal):
-            raise DeadLetterNotFoundError(f"{job.id} is {job.status}: there is nothing to resolve.")
+    jobs = [_failed(app, job_id) for job_id in statement.jobs]
     document = {"by": statement.by, "reason": statement.reason, "at": app.ledger.clock().isoformat()}
     resolved = [job.id for job in jobs if dead_letters.resolve(app.ledger.store, job, document)]
     log.info("dead_letter.resolved", extra={"jobs": resolved, "by": statement.by, "reason": statement.reason})
     return jsonify(resolved=resolved, already=[job.id for job in jobs if job.id not in resolved])
+
+
+def _told(app: Services, job_id: str) -> tuple[Job, list[DeadLetter]]:
+    """Return a job and every dead letter that it has had."""
+    with damage.named(app.ledger, job_id):
+        job = _job(app, job_id)
+        return job, dead_letter_index.of_job(app.ledger, job)
+
+
+def _failed(app: Services, job_id: str) -> Job:
+    """Return a job that has failed, and by no fault of its photo."""
+    with damage.named(app.ledger, job_id):
+        job = _job(app, job_id)
+        if job.terminal and dead_letters.is_due(job.terminal):
+            return job
+    if job.terminal is None and job.worked.number > 0:
+        raise JobNotSettledError(
+            f"{job_id} was opened again by a replay, and is {job.status}; resolve it if it fails again."
+        )
+    raise DeadLetterNotFoundError(f"{job_id} is {job.status}: there is nothing to resolve.")
 
 
 def _job(app: Services, job_id: str) -> Job:

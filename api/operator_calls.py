@@ -65,7 +65,7 @@ def _dead_letters() -> Paths:
                 tag="operators",
                 parameters=(ADMIN,),
                 body=_body("Resolution"),
-                problems=(400, 404, 422),
+                problems=(400, 404, 409, 422),
             )
         },
     }

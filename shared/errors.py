@@ -124,6 +124,17 @@ class ShuttingDownError(TransientError):
     title = "The worker is shutting down"
 
 
+# --- what is on record --------------------------------------------------------------------------
+
+
+class JobUnreadableError(PermanentError):
+    """A record of the job is damaged; the detail, which operators alone are told, names it."""
+
+    slug = "job-unreadable"
+    title = "The job's records cannot be read"
+    status = 500
+
+
 # --- requests -----------------------------------------------------------------------------------
 
 
@@ -176,10 +187,10 @@ class UploadNotFoundError(PermanentError):
 
 
 class DeadLetterNotFoundError(PermanentError):
-    """The job has no dead letter: it has not failed, or by the photo's own fault."""
+    """The job has no dead letter, or none about which anything is left to do."""
 
     slug = "dead-letter-not-found"
-    title = "The job has no dead letter"
+    title = "There is no such dead letter"
     status = 404
 
 

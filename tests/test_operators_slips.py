@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.api_world import ApiWorld
-from tests.dead import die
+from tests.api_world import ApiWorld, slug
+from tests.dead import a_plan, die, driver, fail, push_all
 from tests.scripted import runner
 from tests.test_operators_commands import lines, serving
+from tests.world import Process
 
 
 @pytest.fixture
@@ -93,6 +94,98 @@ def test_of_a_damaged_entry_is_told_what_can_be(world: ApiWorld, run, entry: byt
     world.store.create(file, entry)
     assert lines(run("dead-letters", "list"))[1].endswith(told)
     assert lines(run("dead-letters", "show", name))[2].endswith(f"{told}  open")
+
+
+# --- jobs whose records are damaged -------------------------------------------------------------
+
+
+def damage(world: ApiWorld, name: str, data: bytes = b"not json") -> None:
+    world.store.delete(name)
+    world.store.create(name, data)
+
+
+@pytest.mark.parametrize("record", ["accepted.json", "e0/terminal.json"])
+@pytest.mark.parametrize(
+    "data",
+    [b"not json", b'{"version": 9}', b'{"version": 1}', b'{"version": 1, "at": 7, "status": "failed"}'],
+)
+def test_a_job_that_cannot_be_read_is_named_with_its_record(
+    world: ApiWorld, record: str, data: bytes, caplog
+) -> None:
+    whole, damaged = die(world, 1, 2)
+    damage(world, f"jobs/{damaged}/{record}", data)
+    before = world.names()
+    order = {"jobs": [whole, damaged], "reason": "refunded"}
+    for answer in (
+        world.client.get(f"/v1/dead-letters/{damaged}"),
+        world.client.get(f"/v1/dead-letters/{damaged}/photo"),
+        world.client.post("/v1/dead-letters/resolve", json=order),
+    ):
+        assert slug(answer) == (500, "job-unreadable")
+        assert answer.json["detail"].startswith(
+            f"{damaged} cannot be read: jobs/{damaged}/{record} is damaged."
+        )
+    assert world.names() == before
+    assert caplog.messages.count("job.unreadable") == 3
+
+
+def test_an_error_that_is_no_object_is_damage_too(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    data = b'{"version": 1, "status": "failed", "at": "2026-01-01T00:00:00+00:00", "error": "gone"}'
+    damage(world, f"jobs/{name}/e0/terminal.json", data)
+    assert slug(world.client.get(f"/v1/dead-letters/{name}")) == (500, "job-unreadable")
+
+
+def test_of_an_earlier_epoch_that_cannot_be_read_the_record_is_named(world: ApiWorld) -> None:
+    (name,) = die(world, 1)
+    driver(world).begin(a_plan(world, [name]))
+    driver(world).advance(a_plan(world, [name]).id)
+    fail(world, name, 1)
+    damage(world, f"jobs/{name}/e0/terminal.json")
+    answer = world.client.get(f"/v1/dead-letters/{name}")
+    assert f"jobs/{name}/e0/terminal.json is damaged" in answer.json["detail"]
+    damage(world, f"jobs/{name}/e1/opened.json")
+    answer = world.client.get(f"/v1/dead-letters/{name}")
+    assert f"jobs/{name}/e0/terminal.json, jobs/{name}/e1/opened.json are damaged" in answer.json["detail"]
+
+
+def test_what_goes_wrong_without_damage_is_a_bug_as_ever(world: ApiWorld) -> None:
+    def break_(call: str) -> None:
+        if call.startswith("before store.list dead/"):
+            raise KeyError("a bug")
+
+    (name,) = die(world, 1)
+    assert slug(world.api(Process(break_)).get(f"/v1/dead-letters/{name}")) == (500, "internal-error")
+
+
+def test_the_command_says_what_is_damaged(world: ApiWorld, run) -> None:
+    (name,) = die(world, 1)
+    damage(world, f"jobs/{name}/e0/terminal.json")
+    for command in ("show", "resolve"):
+        reason = ("--reason", "x") if command == "resolve" else ()
+        result = run("dead-letters", command, name, *reason)
+        assert result.exit_code == 1
+        assert f"jobs/{name}/e0/terminal.json is damaged" in result.stderr
+        assert "[job-unreadable]" in result.stderr
+
+
+# --- what is not to be resolved -----------------------------------------------------------------
+
+
+def test_a_job_in_replay_is_resolved_when_that_is_over(world: ApiWorld, run) -> None:
+    (name,) = die(world, 1)
+    driver(world).begin(a_plan(world, [name]))
+    driver(world).advance(a_plan(world, [name]).id)
+    assert lines(run("dead-letters", "show", name))[2].endswith("replayed")
+    result = run("dead-letters", "resolve", name, "--reason", "x")
+    why = f"{name} was opened again by a replay, and is queued; resolve it if it fails again."
+    said = f"Error: The job has not settled yet: {why} [job-not-settled]\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+    push_all(world)
+    result = run("dead-letters", "resolve", name, "--reason", "x")
+    why = f"{name} is succeeded: there is nothing to resolve."
+    said = f"Error: There is no such dead letter: {why} [dead-letter-not-found]\n"
+    assert (result.exit_code, result.stderr) == (1, said)
 
 
 # --- arguments that nothing can hold ------------------------------------------------------------
