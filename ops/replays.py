@@ -13,9 +13,14 @@ import click
 from ops.answers import one_line
 from ops.arguments import Text, operator_options
 from ops.client import Client, connect
-from ops.show import json_line
+from ops.show import delivery_line, json_line
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
+
+#: A service may say any time, and a driver that comes too early only looks.
+_LONGEST_REST_S = 60.0
+#: Jobs of a selection that are printed.
+_SHOWN = 3
 
 
 @click.group()
@@ -42,7 +47,9 @@ def show(replay_id: str, url: str, key: str | None, *, as_json: bool) -> None:
     """Tell who replays what, why, and how far it has come."""
     with connect(url, key) as client:
         replay = client.get(_path(replay_id), "id", "status")
+        held = _held(client) if replay["status"] == "running" and not as_json else ""
     click.echo(json_line(replay) if as_json else "\n".join(told(replay)))
+    _say(held)
 
 
 @replays.command()
@@ -69,20 +76,40 @@ def drive(client: Client, replay: Mapping[str, Any]) -> None:
 
     Whoever stops this does not stop the replay: the service's own sweeps go on with it.
     """
-    said = ""
+    said = held = ""
     try:
+        held = _say(_held(client))
         while replay["status"] == "running":
-            time.sleep(float(replay["wait_s"]))
+            time.sleep(rest_s(replay))
             replay = client.post(f"{_path(replay['id'])}/advance", {}, "id", "status", "wait_s")
-            if (line := progress(replay)) != said:
-                click.echo(line)
-                said = line
+            before, said = said, _say(progress(replay), said)
+            if said == before:
+                held = _say(_held(client), held)
     except KeyboardInterrupt:
         command = f"./cutout replays cancel {replay['id']}"
         click.echo(f"The service goes on with {replay['id']}; to stop it: {command}", err=True)
         raise
     click.echo(_ending(replay))
     sys.exit(0 if replay["status"] == "done" and not replay["failed"] else 1)
+
+
+def rest_s(replay: Mapping[str, Any]) -> float:
+    """Return how long to leave a replay alone: as it says, for a minute at most."""
+    return min(max(0.0, float(replay["wait_s"])), _LONGEST_REST_S)
+
+
+def _held(client: Client) -> str:
+    """Say why opened jobs are not worked on, or nothing where they are delivered."""
+    answer = client.get("/v1/delivery", "delivery")
+    return delivery_line(answer) if answer["delivery"] == "paused" else ""
+
+
+def _say(line: str, said: str = "") -> str:
+    """Print a line, unless it was the last of its kind or there is nothing to say; return the last one."""
+    if line in {"", said}:
+        return said
+    click.echo(line)
+    return line
 
 
 def who() -> str:
@@ -130,13 +157,18 @@ def terms(replay: Mapping[str, Any]) -> str:
 
 
 def _filters(filters: Mapping[str, Any]) -> str:
+    if jobs := filters.get("jobs"):
+        few = ", ".join(jobs[:_SHOWN])
+        return f"{counted(len(jobs), 'job')}: {few}{', ...' if len(jobs) > _SHOWN else ''}"
     return ", ".join(f"{name} {value}" for name, value in filters.items())
 
 
 def _ending(replay: Mapping[str, Any]) -> str:
     ended = replay.get("ended") or {}
     why = f": {ended['reason']}" if ended.get("reason") else ""
-    return one_line(f"{replay['status']}{why}")
+    at, by = (f" {word} {ended[word]}" if ended.get(word) else "" for word in ("at", "by"))
+    whose = f"{at}{by}" if replay["status"] == "cancelled" else ""
+    return one_line(f"{replay['status']}{whose}{why}")
 
 
 def _listed(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from werkzeug.serving import make_server
 from ops.replays import who
 from shared.errors import PoisonError
 from shared.pace import ONE_MACHINE
+from shared.pausing import read_pause
 from tests.api_world import ApiWorld
 from tests.dead import die, fail, job_name, opened, push_all
 from tests.scripted import runner
@@ -40,7 +41,8 @@ class Served:
         if environ["PATH_INFO"].endswith("/advance"):
             for name in () if self.works else opened(self.world):
                 fail(self.world, name, 1)
-            push_all(self.world)
+            if read_pause(self.world.store) is None:
+                push_all(self.world)
             self.world.clock.turn(seconds=1)
             self.after_step()
         return answer
@@ -178,7 +180,9 @@ def test_replays_are_listed_shown_and_cancelled(world: ApiWorld, run) -> None:
         "so far       0 of 3, 0 succeeded",
     ]
     cancelled = run("replays", "cancel", replay_id, "--reason", "wrong day")
-    assert (cancelled.exit_code, lines(cancelled)[-1]) == (0, "cancelled: wrong day")
+    said = f"cancelled at {world.clock().isoformat()} by {who()}: wrong day"
+    assert (cancelled.exit_code, lines(cancelled)[-1]) == (0, said)
+    assert lines(run("replays", "show", replay_id))[-1] == said
     assert json.loads(run("replays", "show", replay_id, "--json").stdout)["ended"]["by"] == who()
     assert json.loads(run("replays", "list", "--json").stdout)["replays"][0]["status"] == "cancelled"
     assert run("replays", "show", "replay_nobody00").exit_code == 1

@@ -1,27 +1,37 @@
 """What an operator meets on a bad day is told in a sentence, with what to do, and costs nothing."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops.replays import rest_s
+from shared.pace import ONE_MACHINE
 from tests.api_world import ApiWorld, slug
 from tests.dead import a_plan, die, driver, fail, push_all
 from tests.scripted import runner
-from tests.test_operators_commands import lines, serving
+from tests.test_operators_commands import REPLAY, Served, lines, serving
 from tests.world import Process
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> ApiWorld:
-    return ApiWorld(tmp_path)
+    return ApiWorld(tmp_path, pace=replace(ONE_MACHINE, beat=timedelta(milliseconds=20)))
 
 
 @pytest.fixture
-def run(world: ApiWorld) -> Iterator[Any]:
+def served(world: ApiWorld) -> Iterator[Served]:
     with serving(world) as served:
-        yield runner(served)
+        yield served
+
+
+@pytest.fixture
+def run(served: Served) -> Any:
+    return runner(served)
 
 
 # --- the photo of a dead letter -----------------------------------------------------------------
@@ -241,3 +251,70 @@ def test_a_key_that_no_header_holds_is_wrong_usage_and_is_not_repeated(
 def test_an_address_that_is_not_utf8_is_wrong_usage(run) -> None:
     result = run("replays", "list", "--url", f"http://{BAD}")
     assert (result.exit_code, "--url" in result.stderr) == (2, True)
+
+
+# --- replays that stand still, or were many jobs ------------------------------------------------
+
+
+PAUSED = "DELIVERY IS PAUSED since 2026-01-01T00:00:00+00:00 by ada: wrong model (./cutout resume goes on)"
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["from the beginning", "on the way"])
+def test_a_replay_that_waits_for_a_pause_says_so_once(
+    world: ApiWorld, served: Served, run, is_early: bool
+) -> None:
+    die(world, 1, 2)
+    world.queue.published.clear()
+    steps = iter(range(7))
+
+    def turn() -> None:
+        step = next(steps)
+        if step == 0:
+            world.client.post("/v1/delivery/pause", json={"reason": "wrong model", "by": "ada"})
+        if step == 6:
+            world.client.post("/v1/delivery/resume")
+            served.after_step = lambda: None
+
+    if is_early:
+        turn()
+    served.after_step = turn
+    result = run(*REPLAY, "--slug", "dead-lettered", "--canary", 1)
+    assert result.exit_code == 0, result.output
+    (told,) = (number for number, line in enumerate(lines(result)) if "PAUSED" in line)
+    assert told == (1 if is_early else 3)
+    assert lines(result)[told].endswith("by ada: wrong model (./cutout resume goes on)")
+    assert lines(result)[-2:] == ["2 of 2, 2 succeeded", "done"]
+
+
+def test_a_running_replay_that_is_shown_says_that_delivery_is_paused(world: ApiWorld, run) -> None:
+    names = die(world, 1)
+    plan = world.client.post("/v1/replays", json={"reason": "x", "jobs": names}).json
+    assert "PAUSED" not in run("replays", "show", plan["id"]).stdout
+    world.client.post("/v1/delivery/pause", json={"reason": "wrong model", "by": "ada"})
+    assert lines(run("replays", "show", plan["id"]))[-1] == PAUSED
+    assert "PAUSED" not in run("replays", "show", plan["id"], "--json").stdout
+    run("replays", "cancel", plan["id"])
+    assert "PAUSED" not in run("replays", "show", plan["id"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 job: job_0000000000000000"),
+        (3, "3 jobs: job_0000000000000000, job_0000000000000001, job_0000000000000002"),
+        (5, "5 jobs: job_0000000000000000, job_0000000000000001, job_0000000000000002, ..."),
+    ],
+)
+def test_jobs_that_were_named_are_counted_and_the_first_told(
+    world: ApiWorld, run, count: int, told: str
+) -> None:
+    names = die(world, *range(count))
+    plan = world.client.post("/v1/replays", json={"reason": "x", "jobs": names}).json
+    assert lines(run("replays", "show", plan["id"]))[2] == f"selected by  {told}"
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "rests_s"), [(0.2, 0.2), (61, 60), (1e300, 60), (math.inf, 60), (-1, 0), (math.nan, 0)]
+)
+def test_a_command_that_drives_a_replay_rests_a_minute_at_most(asked_s: float, rests_s: float) -> None:
+    assert rest_s({"wait_s": asked_s}) == rests_s
