@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from api import damage
 from api.identity import new_replay_id
 from api.job_view import base_url
 from api.operator_orders import DEFAULT_CANARY, OPERATOR, ReplayOrder, read_cancellation, read_replay_order
@@ -123,7 +124,8 @@ def _selection(app: Services, order: ReplayOrder) -> tuple[Selected, ...]:
 
 
 def _replayable(app: Services, job_id: str) -> Selected:
-    job = app.ledger.job(job_id)
+    with damage.named(app.ledger, job_id):
+        job = app.ledger.job(job_id)
     if job is None:
         raise JobNotFoundError(f"There is no job {job_id}.")
     if job.is_closed or job.status != "failed":

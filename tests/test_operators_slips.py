@@ -130,13 +130,14 @@ def test_a_job_that_cannot_be_read_is_named_with_its_record(
         world.client.get(f"/v1/dead-letters/{damaged}"),
         world.client.get(f"/v1/dead-letters/{damaged}/photo"),
         world.client.post("/v1/dead-letters/resolve", json=order),
+        world.client.post("/v1/replays", json=order),
     ):
         assert slug(answer) == (500, "job-unreadable")
         assert answer.json["detail"].startswith(
             f"{damaged} cannot be read: jobs/{damaged}/{record} is damaged."
         )
     assert world.names() == before
-    assert caplog.messages.count("job.unreadable") == 3
+    assert caplog.messages.count("job.unreadable") == 4
 
 
 def test_an_error_that_is_no_object_is_damage_too(world: ApiWorld) -> None:
