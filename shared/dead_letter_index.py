@@ -157,8 +157,9 @@ def _read(store: ObjectStore, letter: DeadLetter) -> DeadLetter:
 def _each(store: ObjectStore, prefix: str) -> Iterator[Stat]:
     page = store.page(prefix)
     yield from page.objects
-    while page.more:
-        page = store.page(prefix, page.more)
+    while more := page.more:
+        del page  # or two of them stand in memory
+        page = store.page(prefix, more)
         yield from page.objects
 
 

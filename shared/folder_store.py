@@ -119,7 +119,7 @@ class FolderStore(BehindTheApi):
             if not found:
                 self._drafts.folder.stat()  # an unmounted disk must not look like an empty store
         now_ns = max([now_ns, *(result.st_mtime_ns for result in found.values())])
-        objects = tuple(_stat(name, result, now_ns) for name, result in sorted(found.items()))
+        objects = tuple(_stat(name, result, now_ns) for name, result in found.items())
         return Listing(objects=objects, now=_time(now_ns))
 
     def page(self, prefix: str, token: str | None = None) -> Page:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import dead_letter_index, dead_letters, memory_store, records
+from shared import dead_letter_index, dead_letters, folder_files, memory_store, records
 from shared.dead_letter_index import DeadLetter, Filter
 from shared.errors import ImageCorruptError, OutOfMemoryError, PoisonError, StoreUnavailableError
 from shared.folder_store import FolderStore
@@ -196,7 +196,8 @@ def test_what_was_done_is_seen_wherever_a_page_ends(world: World, a_page: int, m
 
 def test_what_is_held_does_not_grow_with_what_there_is(tmp_path: Path) -> None:
     store, day = FolderStore(tmp_path), datetime.now(UTC)
-    few, many = (held_while_finding(store, count, day) for count in (2_500, 7_500))
+    few, many = (held_while_finding(store, count, day) for count in (5_000, 15_000))
+    assert folder_files._PAGE < 5_000
     assert many < 1.1 * few
 
 

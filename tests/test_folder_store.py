@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared import drafts as making
+from shared import folder_files
 from shared.errors import NameTakenError, NoSuchObjectError, StoreFullError, StoreUnavailableError
 from shared.folder_files import sync_folder
 from shared.folder_store import FolderStore, translate
@@ -304,6 +305,37 @@ def test_folders_that_vanish_under_creators_and_walkers_are_no_error(store, root
     assert names(store) == []
     assert sorted(path.name for path in root.iterdir()) == [".tmp", "a"]
     assert list((root / "a").iterdir()) == []
+
+
+def test_a_page_looks_into_no_folder_that_comes_whole_before_or_after_it(store, root, monkeypatch) -> None:
+    for day in range(1, 10):
+        for number in range(3):
+            store.create(f"dead/{day}/{number}", b"")
+    monkeypatch.setattr(folder_files, "_PAGE", 3)
+    looked, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looked.append(folder) or scandir(folder))
+    found = store.page("dead/", "dead/4/2")
+    assert [stat.name for stat in found.objects] == ["dead/5/0", "dead/5/1", "dead/5/2"]
+    assert {os.path.relpath(folder, root) for folder in looked} == {"dead", "dead/4", "dead/5", "dead/6"}
+
+
+@pytest.mark.parametrize("a_page", [1, 2, 4])
+def test_a_page_goes_on_after_any_name_whatever_is_there_now(store, monkeypatch, a_page: int) -> None:
+    there = sorted(["a/z", "a-b", "a.b", "a0", "a b/c", "ab/c", "a/b/c", "a/b-c", "a/b.c", "a/b0", "a/b/d/e"])
+    for name in there:
+        store.create(name, b"")
+    monkeypatch.setattr(folder_files, "_PAGE", a_page)
+    for gone in ("", *there, "a", "a/b", "a/b/c/d", "a/b/", "a-", "a/a/x", "aa", "b"):
+        following = [name for name in there if name > gone]
+        assert [stat.name for stat in store.page("a", gone).objects] == following[:a_page]
+
+
+def test_empty_folders_hide_nothing_from_a_page_however_many_they_are(store, root, monkeypatch) -> None:
+    for number in range(10):
+        (root / "dead" / str(number)).mkdir(parents=True)
+    store.create("dead/last", b"")
+    monkeypatch.setattr(folder_files, "_PAGE", 3)
+    assert [stat.name for stat in store.page("dead/").objects] == ["dead/last"]
 
 
 def test_a_finished_file_is_linked_and_not_copied(store, root, tmp_path) -> None:

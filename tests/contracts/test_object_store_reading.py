@@ -162,6 +162,23 @@ def test_pages_are_the_listing_in_pieces(store, prefix) -> None:
     assert all(stat.now >= stat.updated for page in found for stat in page)
 
 
+@pytest.mark.usefixtures("three_a_page")
+def test_pages_are_ordered_as_strings_are_not_as_folders_are(store) -> None:
+    created = ["a/z", "a-b", "a.b", "a0", "a b/c", "a b c", "ab/c", "A/b", "ä", "é/x"]
+    created += ["a/b/c", "a/b-c", "a/b.c", "a/b0", "a/b/d/e"]
+    for name in created:
+        store.create(name, b"")
+    for prefix in ("", "a", "a/b"):
+        expected = [name for name in sorted(created) if name.startswith(prefix)]
+        assert [stat.name for page in pages(store, prefix) for stat in page] == expected
+
+
+def test_a_listing_and_its_pages_go_as_deep_as_names_do(store) -> None:
+    name = "/".join("a" * 512)
+    store.create(name, b"")
+    assert names(store) == [stat.name for stat in store.page("").objects] == [name]
+
+
 def pages(store: ObjectStore, prefix: str) -> Iterator[tuple[Stat, ...]]:
     page = store.page(prefix)
     yield page.objects
