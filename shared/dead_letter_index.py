@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from heapq import heappush, heappushpop
 from itertools import groupby
@@ -31,6 +31,8 @@ _TOLD = ("slug", "tenant", "engine", "attempt", "settled_by", "error")
 _AT_ONCE = 16
 #: A longer time is listed as a whole: a listing a day would be more calls.
 _MAX_DAYS = 62
+#: The ends of the calendar: there a day has no neighbour, and a zone's time may have none in UTC.
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,13 +198,13 @@ def _prefixes(wanted: Filter, now: datetime) -> list[str]:
     if wanted.since is None:
         return ["dead/"]
     # The day in the name is the settling host's, and may be one off the store's.
-    first = (wanted.since.astimezone(UTC) - timedelta(days=1)).date()
-    last = (wanted.until or now).astimezone(UTC).date() + timedelta(days=1)
-    days = (last - first).days + 1
-    if days > _MAX_DAYS:
+    first = max(_day(wanted.since) - 1, 0)
+    last = min(_day(wanted.until or now) + 1, _day(_LAST))
+    if last - first >= _MAX_DAYS:
         return ["dead/"]
-    return [f"dead/{_day(first, number)}/" for number in range(days)]
+    return [f"dead/{(_FIRST + timedelta(days=day)).date()}/" for day in range(first, last + 1)]
 
 
-def _day(first: date, number: int) -> str:
-    return (first + timedelta(days=number)).isoformat()
+def _day(time: datetime) -> int:
+    """Return the number of a time's day in UTC, which may lie beyond the calendar."""
+    return (time - _FIRST).days

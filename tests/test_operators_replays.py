@@ -71,6 +71,34 @@ def test_dead_letters_are_listed_newest_first_with_what_is_known_of_them(world: 
 
 
 @pytest.mark.parametrize(
+    ("times", "is_meant"),
+    [
+        ({"since": "0001-01-01"}, True),
+        ({"since": "0001-01-01T00:00+05:00"}, True),
+        ({"since": "9999-12-31"}, False),
+        ({"since": "9999-12-31T23:59:59-05:00"}, False),
+        ({"until": "0001-01-01T00:00+05:00"}, False),
+        ({"until": "9999-12-31T23:59:59-05:00"}, True),
+        ({"since": "0001-01-01", "until": "0001-01-02"}, False),
+        ({"since": "2026-01-01", "until": "9999-12-31"}, True),
+        ({"since": "9999-12-30", "until": "9999-12-31T23:59:59-23:59"}, False),
+        ({"since": "0001-01-01T00:00+23:59", "until": "9999-12-31T23:59-23:59"}, True),
+    ],
+)
+def test_a_time_at_either_end_of_the_calendar_is_a_time(
+    world: ApiWorld, times: dict[str, str], is_meant: bool
+) -> None:
+    die(world, 1)
+    assert world.client.get("/v1/dead-letters", query_string=times).json["count"] == int(is_meant)
+    answer = replay(world, filters=times)
+    if is_meant:
+        assert (answer.status_code, answer.json["count"]) == (201, 1)
+        assert answer.json["filters"].keys() == times.keys()
+    else:
+        assert slug(answer) == (422, "nothing-selected")
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "since=yesterday",
