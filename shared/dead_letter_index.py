@@ -179,8 +179,15 @@ def _letters(entries: Iterable[Stat]) -> Iterator[DeadLetter]:
                 name=stat.name,
                 at=stat.updated,
                 state=state,
-                facts={name: value or None for name, value in stat.labels.items()},
+                facts=_labels(stat),
             )
+
+
+def _labels(stat: Stat) -> dict[str, Any]:
+    """Return what is sought by, if the labels tell all of it: others may have put theirs there."""
+    if any(name not in stat.labels for name in SOUGHT):
+        return {}
+    return {name: stat.labels[name] or None for name in SOUGHT}
 
 
 def _facts(store: ObjectStore, letter: DeadLetter) -> dict[str, Any]:

@@ -129,6 +129,19 @@ def test_where_the_store_tells_labels_only_entries_without_them_are_read() -> No
         assert told == [{"slug": "poison"}, {"slug": "poison"}, None]
 
 
+def test_what_others_have_written_on_an_entry_in_a_bucket_tells_nothing() -> None:
+    with gcs_world() as gcs:
+        reader = Reader(store=gcs.store, pace=CLOUD, beside=in_thread)
+        record = {"slug": "poison", "tenant": "a", "engine": None}
+        foreign = {"goog-reserved-file-mtime": "1"}
+        ours = {"slug": "poison", "tenant": "a", "engine": ""}
+        for number, labels in enumerate([foreign, {"slug": "timeout"}, {**ours, **foreign}]):
+            records.write_once(gcs.store, records.dead_name(AT, job_name(number), 0), record, labels=labels)
+        letters = list(dead_letter_index.find(reader, Filter(slug="poison", tenant="a"), AT))
+        assert [letter.job_id for letter in letters] == [job_name(number) for number in range(3)]
+        assert letters[2].facts == record
+
+
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
