@@ -3,6 +3,7 @@
 To read it is no delivery, and changes nothing.  However much there is, little of it stands in memory.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,10 @@ from shared.ports import ObjectStore, Stat
 from shared.reading import Reader
 from shared.records import UnreadableRecordError
 
+log = logging.getLogger(__name__)
+
+#: Stands for the cause of a failure whose record cannot be read.
+UNREADABLE = "unreadable"
 _NAME = re.compile(
     r"dead/\d{4}-\d\d-\d\d/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)(?:\.(?P<handled>replayed|resolved))?\.json"
 )
@@ -190,11 +195,14 @@ def _labels(stat: Stat) -> dict[str, Any]:
     return {name: stat.labels[name] or None for name in SOUGHT}
 
 
-def _facts(store: ObjectStore, letter: DeadLetter) -> dict[str, Any]:
+def _facts(store: ObjectStore, letter: DeadLetter) -> Mapping[str, Any]:
     try:
         facts = records.read_record(store, letter.name)
-    except (NoSuchObjectError, UnreadableRecordError):
-        return {}
+    except NoSuchObjectError:
+        return letter.facts
+    except UnreadableRecordError as damage:
+        log.warning("dead_letter.unreadable", extra={"object": letter.name, "reason": damage.detail})
+        return {**letter.facts, "slug": letter.facts.get("slug") or UNREADABLE}
     # Before these had members of their own, there was the error alone.
     error = facts.get("error")
     return {"slug": error.get("slug") if isinstance(error, dict) else None} | facts

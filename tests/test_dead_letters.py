@@ -297,6 +297,34 @@ def test_an_entry_of_an_older_build_or_a_damaged_one_hides_no_other(world: World
     assert found(world, slug="poison") == [JOB]
 
 
+def test_an_entry_that_cannot_be_read_says_so_in_the_log_and_where_it_is_listed(world: World, caplog) -> None:
+    name = f"dead/2026-01-01/{job_name(7)}.e0.json"
+    world.store.create(name, b"not json")
+    assert found(world, slug="poison") == []
+    (event,) = [r for r in caplog.records if r.getMessage() == "dead_letter.unreadable"]
+    assert (event.levelname, event.object) == ("WARNING", name)
+    (letter,) = dead_letter_index.read(world.ledger(), find(world))
+    assert letter.document()["slug"] == "unreadable"
+    assert found(world, slug="unreadable") == [job_name(7)]
+
+
+def test_an_entry_that_is_gone_meanwhile_is_no_warning(world: World, caplog) -> None:
+    letters = [DeadLetter(job_id=JOB, epoch=0, name="dead/2026-01-01/gone", at=AT, state="open")]
+    (letter,) = dead_letter_index.read(world.ledger(), letters)
+    assert letter.document()["slug"] is None
+    assert "dead_letter.unreadable" not in caplog.messages
+
+
+def test_what_is_told_with_the_name_stands_where_the_record_cannot_be_read() -> None:
+    with gcs_world() as gcs:
+        reader = Reader(store=gcs.store, pace=CLOUD, beside=in_thread)
+        labels = {"slug": "poison", "tenant": "a", "engine": ""}
+        gcs.store.create(records.dead_name(AT, JOB, 0), b"not json", labels=labels)
+        letters = dead_letter_index.find(reader, Filter(slug="poison"), AT)
+        (letter,) = dead_letter_index.read(reader, letters)
+        assert (letter.document()["slug"], letter.document()["tenant"]) == ("poison", "a")
+
+
 def test_a_damaged_promise_keeps_no_failure_from_the_index(world: World) -> None:
     world.accept()
     world.store.delete(f"jobs/{JOB}/accepted.json")
