@@ -179,7 +179,7 @@ def _line(letter: Mapping[str, Any]) -> str:
 
 def _why(letter: Mapping[str, Any]) -> str:
     """Say why a job has failed, as far as its entry tells."""
-    error, slug = letter.get("error"), letter.get("slug") or "record unreadable"
+    error, slug = letter.get("error"), letter.get("slug") or "unreadable"
     if isinstance(error, Mapping) and error:
         return problem_text(error)
     return f"{error} [{slug}]" if error else str(slug)

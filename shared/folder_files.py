@@ -108,7 +108,7 @@ def _below(root: str, folder: str, stem: str, after: str, at_once: int) -> Itera
     head, slash, rest = after.partition("/")
     start = head + slash if slash else _next(after)
     while True:
-        entries = nsmallest(at_once, _entries(f"{root}/{folder}", stem, start))
+        entries = _least(at_once, _entries(f"{root}/{folder}", stem, start))
         for entry in entries:
             if entry.endswith("/"):
                 yield from _below(root, folder + entry, "", rest if entry == head + slash else "", at_once)
@@ -117,6 +117,10 @@ def _below(root: str, folder: str, stem: str, after: str, at_once: int) -> Itera
         if len(entries) < at_once:
             return
         start = _next(entries[-1])
+
+
+def _least(count: int, names: Iterator[str]) -> list[str]:
+    return sorted(names) if count == sys.maxsize else nsmallest(count, names)
 
 
 def _next(name: str) -> str:

@@ -91,10 +91,10 @@ def test_a_photo_is_whole_or_not_there(world: ApiWorld, run, here: Path) -> None
     ("entry", "told"),
     [
         (b'{"version": 1, "slug": "poison", "error": "gone"}', "no attempt  gone [poison]"),
-        (b'{"version": 1, "error": ["gone"]}', "no attempt  ['gone'] [record unreadable]"),
+        (b'{"version": 1, "error": ["gone"]}', "no attempt  ['gone'] [unreadable]"),
         (b'{"version": 1, "slug": "poison"}', "no attempt  poison"),
-        (b'{"version": 1}', "no attempt  record unreadable"),
-        (b"not json", "no attempt  record unreadable"),
+        (b'{"version": 1}', "no attempt  unreadable"),
+        (b"not json", "no attempt  unreadable"),
     ],
 )
 def test_of_a_damaged_entry_is_told_what_can_be(world: ApiWorld, run, entry: bytes, told: str) -> None:
