@@ -44,7 +44,7 @@ def main(rounds: int = _ROUNDS, many: int = _MANY) -> None:
 
 def measure(data: Path, rounds: int, many: int) -> list[Row]:
     """Fill a store, and ask the API that runs on it."""
-    store, now, few = FolderStore(data / "objects"), datetime.now(UTC), many // 10
+    store, now, few = FolderStore(data / "objects"), datetime.now(UTC), many // 2
     questions = [Question(data=data, day=now), Question(data=data, day=now, slug="poison")]
     with api(data) as server:
         rest_mb = server.child.memory_info().rss / 1e6
