@@ -70,7 +70,7 @@ class Sweep:
             return "unknown"
         standing = self.ledger.look(*parsed)
         if standing.kind is Kind.NOTHING:
-            return self._abandoned(marker, parsed[0])
+            return self._abandoned(marker, *parsed)
         if standing.kind is Kind.SETTLED:
             known = settling.Known(marker=marker.generation)
             settling.finish(self.ledger, *parsed, self.ledger.terminal(*parsed), known)
@@ -80,16 +80,17 @@ class Sweep:
             return "closed"
         return self._open(standing)
 
-    def _abandoned(self, marker: Stat, job_id: str) -> str:
+    def _abandoned(self, marker: Stat, job_id: str, epoch: int) -> str:
         if marker.age < ABANDONED_AFTER:
             return "waiting"
         try:
             self.ledger.store.delete(marker.name, generation=marker.generation)
         except GenerationMismatchError:
             return "waiting"  # a client has come back and made the marker young again
-        photos = self.ledger.store.list(records.input_prefix(job_id)).objects
-        # A client that has come back since has a photo of its own, and a marker that is as young.
-        settling.delete_photos(self.ledger, [stat for stat in photos if stat.age >= ABANDONED_AFTER])
+        if epoch == 0:  # a later one's job was promised, whatever became of whoever was to open it
+            photos = self.ledger.store.list(records.input_prefix(job_id)).objects
+            # A client that has come back since has a photo of its own, and a marker that is as young.
+            settling.delete_photos(self.ledger, [stat for stat in photos if stat.age >= ABANDONED_AFTER])
         log.info("sweep.abandoned", extra={"marker": marker.name})
         return "abandoned"
 

@@ -283,6 +283,9 @@ class Machine(RuleBasedStateMachine):
     def turn_the_clock(self, span_s: int) -> None:
         """Let time pass in which nobody does anything, not even beat."""
         self.sim.clock.turn(seconds=span_s)
+        self._kill_long_requests()
+
+    def _kill_long_requests(self) -> None:
         limit = self.sim.clock.monotonic() - REQUESTS_LAST.total_seconds()
         for process in [
             p for p in self.sim.procs if p.kind == "api" and any(t.began < limit for t in p.tasks)
@@ -294,6 +297,7 @@ class Machine(RuleBasedStateMachine):
         """Let time pass in which whoever lives beats."""
         for _ in range(beats):
             self.sim.clock.turn(seconds=self.sim.pace.beat.total_seconds())
+            self._kill_long_requests()
             for process in [p for p in self.sim.procs if not p.is_frozen]:
                 self._beat_all(process)
 

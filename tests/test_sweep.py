@@ -10,6 +10,7 @@ from shared import messages, records
 from shared.errors import QueueUnavailableError, StoreUnavailableError
 from shared.pace import CLOUD, ONE_MACHINE
 from shared.sweep import Sweep
+from tests.dead import a_plan, die, drive, driver
 from tests.world import JOB, Process, World
 from worker.handler import Outcome
 
@@ -149,9 +150,21 @@ def test_a_marker_made_young_again_is_not_removed_under_a_late_commit(world: Wor
     world.clock.turn(minutes=65)
     (stale,) = world.store.list("open/").objects
     world.accept()
-    Sweep(ledger=world.ledger(), monotonic=world.clock.monotonic)._abandoned(stale, JOB)
+    Sweep(ledger=world.ledger(), monotonic=world.clock.monotonic)._abandoned(stale, JOB, 0)
     assert world.names("open/") == [records.marker_name(JOB, 0)]
     assert world.job().status == "queued"
+
+
+def test_an_epoch_that_was_never_opened_takes_no_photo_with_it(world: World) -> None:
+    """An operator's replay died between marker and commit; the job is promised, and may be replayed yet."""
+    (name,) = die(world, 1)
+    world.queue.published.clear()
+    world.put(records.marker_name(name, 1))
+    world.clock.turn(minutes=65)
+    world.sweep()
+    assert world.names("open/") == []
+    drive(world, driver(world).begin(a_plan(world, [name])))
+    world.assert_succeeded(name, epoch=1)
 
 
 def test_no_promise_is_made_long_after_its_marker(world: World) -> None:

@@ -28,6 +28,7 @@ def simulated(_folder: Path, effort: Effort) -> Finding:
             run_state_machine_as_test(seed(number)(Machine), settings=_settings())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
             found.append(f"seed {number}: {error!r}")
+            click.echo("\n".join(getattr(error, "__notes__", [])), err=True)  # the steps that led there
         click.echo(f"simulation: {TALLY['steps']:,} steps", err=True)
     found += [f"nobody was killed {moment} {site}" for site, moment in _missing()]
     kills = sum(KILLED_AT.values())
