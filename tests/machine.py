@@ -545,7 +545,7 @@ def _cancel_late(machine: Machine, dice: Random) -> None:
 
 
 #: What a call has to meet so that a place may be come to.
-_LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "photo store.stat": "again"}
+_LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "_pinned store.stat": "again"}
 #: What has to begin so that a place may be come to.
 _LEADS: tuple[tuple[str, Act], ...] = (
     ("sweep.py", lambda m, _: m.sweep(0)),
@@ -561,7 +561,7 @@ _LEADS: tuple[tuple[str, Act], ...] = (
     ("report.py:withdraw", lambda m, d: m.stop_a_worker(d.randrange(256))),
     ("attempt.py", lambda m, d: m.deliver(d.randrange(256), d.randrange(256))),
     ("Ledger.accept", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
-    ("photo store", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
+    ("_pinned store", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
     ("_made_young", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
 )
 
