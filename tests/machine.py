@@ -62,7 +62,6 @@ WORKER = Subscription(
 )
 DEAD = Subscription(name="dead", topic=messages.DEAD_JOBS, endpoint="http://api/dead", max_in_flight=64)
 
-_SHARED = ("dead_letters", "ledger", "reading", "records", "settling", "sweep")
 #: Every place that calls a port in what this machine runs.
 SITES = sorted(
     sites_in(
@@ -73,6 +72,10 @@ SITES = sorted(
         *(f"worker/{name}.py" for name in ("attempt", "beats", "handler", "report")),
     )
 )
+
+#: Where processes are killed on purpose; chaos aims at what is still missing.
+MOMENTS = [(site, moment) for site in SITES for moment in ("before", "after")]
+AIMS = list(MOMENTS)
 
 #: Over all runs of this process, for chaos to tell.
 TALLY: Counter[str] = Counter()
@@ -579,9 +582,7 @@ _WORK: dict[Act, float] = {
 }
 _TROUBLE: dict[Act, float] = {
     lambda m, d: m.go_on(d.randint(1, 30), 0.1): 10,
-    lambda m, d: m.go_on_and_kill(
-        d.choice(SITES), d.choice(["before", "after"]), d.choice([0, 0.05, 0.3])
-    ): 3,
+    lambda m, d: m.go_on_and_kill(*d.choice(AIMS), d.choice([0, 0.05, 0.3])): 3,
     _kill_anyone: 1,
     _freeze_anyone: 1,
     _beat_badly: 2,
