@@ -1,4 +1,4 @@
-"""What more than one file of tests needs: a Pub/Sub emulator for each process that runs tests."""
+"""What more than one file of tests needs: a Pub/Sub emulator for each process, a world at an address."""
 
 import signal
 from collections.abc import Iterator
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from ops.emulator import MISSING, is_installed
+from tests.api_world import ApiWorld
 from tests.emulator import running
+from tests.served import Served, serving
 from tests.system import in_ci
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,3 +27,10 @@ def emulator(tmp_path_factory) -> Iterator[str]:
     """The host and port of an emulator that this process's tests share, each in a project of its own."""
     with running(tmp_path_factory.mktemp("emulator")) as address:
         yield address
+
+
+@pytest.fixture
+def served(world: ApiWorld) -> Iterator[Served]:
+    """A file's own ``world``, at an address."""
+    with serving(world) as served:
+        yield served

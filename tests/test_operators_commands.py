@@ -1,66 +1,22 @@
 """Operators clear dead letters from the command line, over a service that is real but for its machines."""
 
-import io
 import json
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from ops.replays import who
 from shared.errors import PoisonError
 from shared.pace import ONE_MACHINE
-from shared.pausing import read_pause
 from tests.api_world import ApiWorld
-from tests.dead import die, fail, job_name, opened, push_all
+from tests.dead import die, job_name, opened, push_all
 from tests.scripted import runner
-
-
-@dataclass
-class Served:
-    """A service at an address, whose worker does after each step of a replay what is queued."""
-
-    world: ApiWorld
-    url: str = ""
-    works: bool = True
-    after_step: Callable[[], None] = lambda: None
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        # As gunicorn does, and the development server does not: a body ends where its length says.
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        answer = self.world.client.application.wsgi_app(environ, start_response)
-        if environ["PATH_INFO"].endswith("/advance"):
-            for name in () if self.works else opened(self.world):
-                fail(self.world, name, 1)
-            if read_pause(self.world.store) is None:
-                push_all(self.world)
-            self.world.clock.turn(seconds=1)
-            self.after_step()
-        return answer
-
-
-@contextmanager
-def serving(world: ApiWorld) -> Iterator[Served]:
-    served = Served(world)
-    server = make_server("127.0.0.1", 0, served, threaded=True)
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.served import REPLAY, Served, lines
 
 
 @pytest.fixture
@@ -69,21 +25,8 @@ def world(tmp_path: Path) -> ApiWorld:
 
 
 @pytest.fixture
-def served(world: ApiWorld) -> Iterator[Served]:
-    with serving(world) as served:
-        yield served
-
-
-@pytest.fixture
 def run(served: Served) -> Any:
     return runner(served)
-
-
-def lines(result: Any) -> list[str]:
-    return result.stdout.splitlines()
-
-
-REPLAY = ("dead-letters", "replay", "--reason", "worker down", "--rate", "100/s")
 
 
 def test_dead_letters_are_counted_and_the_newest_listed(world: ApiWorld, run) -> None:

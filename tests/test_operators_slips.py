@@ -1,7 +1,6 @@
 """What an operator meets on a bad day is told in a sentence, with what to do, and costs nothing."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,19 +13,13 @@ from shared.pace import ONE_MACHINE
 from tests.api_world import ApiWorld, slug
 from tests.dead import a_plan, die, driver, fail, push_all
 from tests.scripted import runner
-from tests.test_operators_commands import REPLAY, Served, lines, serving
+from tests.served import REPLAY, Served, lines
 from tests.world import Process
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> ApiWorld:
     return ApiWorld(tmp_path, pace=replace(ONE_MACHINE, beat=timedelta(milliseconds=20)))
-
-
-@pytest.fixture
-def served(world: ApiWorld) -> Iterator[Served]:
-    with serving(world) as served:
-        yield served
 
 
 @pytest.fixture
