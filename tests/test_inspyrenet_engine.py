@@ -179,7 +179,7 @@ def test_cuda_finds_the_subjects_colour_in_the_devices_queue_and_once_more_witho
 
 def test_a_batch_gives_what_its_photos_give_alone(engine) -> None:
     photos = torch.from_numpy(
-        np.stack([cv2.resize(opened(photo(n)), (SIDE_PX, SIDE_PX)) for n in ("cat", "coffee", "raccoon")])
+        np.stack([cv2.resize(opened(photo(n)), (SIDE_PX, SIDE_PX)) for n in ("cat", "raccoon")])
     )
     together = engine.network(photos).sigmoid()
     alone = torch.cat([engine.network(p[None]) for p in photos]).sigmoid()

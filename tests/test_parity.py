@@ -20,6 +20,8 @@ from worker.matting.saliency import stretched
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 
 MAX_DIFFERENCE = 2e-4
+#: Where not the whole set is asked for: neither is the one that the checkpoint was calibrated on.
+FEW = ("coffee", "raccoon")
 CPU = torch.device("cpu")
 #: What a worker may run on this machine's CPU: not every one multiplies bfloat16.
 OF_THIS_CPU = [OneDnnLayers(precision) for precision in precisions(CPU)]
@@ -70,7 +72,7 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def small() -> Case:
-    return case(seed=0, side_px=384)
+    return case(seed=0, side_px=384, names=FEW)
 
 
 def test_a_random_checkpoint_has_the_published_shape_and_nothing_in_it_is_trivial(small: Case) -> None:
@@ -82,7 +84,7 @@ def test_a_random_checkpoint_has_the_published_shape_and_nothing_in_it_is_trivia
 
 
 @pytest.mark.parametrize("layers", [*OF_THIS_CPU, TorchLayers(torch.float32, CPU)])
-def test_at_384_every_map_is_the_packages(small: Case, layers) -> None:
+def test_at_384_the_maps_are_the_packages(small: Case, layers) -> None:
     assert_agrees(small, layers)
 
 
