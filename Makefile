@@ -6,6 +6,9 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
+# Tests start hundreds of processes: none is to compile the same code again, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
