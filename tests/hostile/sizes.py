@@ -88,7 +88,7 @@ def bombs() -> Iterator[Hostile]:
         yield one(
             f"PNG with 100 MB in {kind.decode()}", png_of(64, 48, victim_rows(), bomb), UNREADABLE, DECODED
         )
-    texts = [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(900_000))) for _ in range(200)]
+    texts = [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(900_000)))] * 200
     yield one("PNG with 180 MB in 200 texts", png_of(64, 48, victim_rows(), *texts), UNREADABLE, DECODED)
     yield one(
         "PNG of 100,000 empty chunks",
