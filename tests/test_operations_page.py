@@ -34,7 +34,7 @@ def cells_of(row: str) -> list[str]:
 
 
 def named(heading: str) -> set[str]:
-    """Everything that the first column of such tables names, each with its meaning and what to do about it."""
+    """Everything that the first column of such tables names, with its meaning and what to do about it."""
     found = set()
     for row in rows(heading):
         assert row["means"], f"{row['name']} is named and not explained"

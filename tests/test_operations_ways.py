@@ -49,7 +49,9 @@ def test_every_command_and_option_is_there() -> None:
     assert [(" ".join(way), fault) for way in found if (fault := fault_in(way))] == []
 
 
-@pytest.mark.parametrize("wrong", ["restart", "jobs --closed", "replays list | stop REPLAY", "dead-letters open"])
+@pytest.mark.parametrize(
+    "wrong", ["restart", "jobs --closed", "replays list | stop REPLAY", "dead-letters open"]
+)
 def test_a_command_that_is_not_there_is_found(wrong: str) -> None:
     assert any(fault_in(way) for way in ways(wrong))
 

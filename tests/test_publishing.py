@@ -1,4 +1,4 @@
-"""A publication that went wrong says how: the queue did not take it, nobody wrote it down, or it was made twice."""
+"""A publication that went wrong says how: not taken by the queue, not written down, or made twice."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,8 @@ def world(tmp_path) -> World:
 
 
 @pytest.fixture
-def said(world, caplog) -> Callable[[], list[tuple[str, int]]]:
+def said(caplog) -> Callable[[], list[tuple[str, int]]]:
+    """What the ledger has said since the world was made."""
     caplog.set_level(logging.INFO, logger="shared.ledger")
     caplog.clear()
     return lambda: [(r.message, r.levelno) for r in caplog.records if r.name == "shared.ledger"]
@@ -68,7 +69,8 @@ def test_one_that_somebody_else_has_made_is_no_trouble(world, said) -> None:
     assert messages_and_records(world) == (2, 1)
 
 
-def test_each_says_which_publication_it_is_about(world, said, caplog) -> None:
+def test_each_says_which_publication_it_is_about(world, caplog) -> None:
+    caplog.set_level(logging.INFO, logger="shared.ledger")
     world.sweep()
     publish(world)
     (record,) = (r for r in caplog.records if r.message == "job.published_twice")
