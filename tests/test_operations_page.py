@@ -38,7 +38,7 @@ def named(heading: str) -> set[str]:
     found = set()
     for row in rows(heading):
         assert row["means"], f"{row['name']} is named and not explained"
-        assert row["do"], f"{row['name']}: what is an operator to do?"
+        assert row["do"] not in {"", "nothing"}, f"{row['name']}: what is an operator to do, or why nothing?"
         found |= names_in(row["name"])
     return found
 
