@@ -12,7 +12,7 @@ _SWEEP = "the sweep (every 5 s on one machine, each minute in the cloud)"
 #: What to do about a failure that is ours.
 _ADVICE: Mapping[str, str] = {
     "poison": "keep the photo, and look at the worker's log just before each silence",
-    "timeout": "look at the stages' times in the worker's log",
+    "timeout": "look whether other jobs were slow too (job.settled's timings_ms); if not, keep the photo",
     "out-of-memory": "look at the photo's size and at what else ran on the worker",
     "dead-lettered": "find out why no worker took it: the worker's /ready and log",
     "engine-unavailable": "deploy the engine that was asked for, or submit again without one",

@@ -153,14 +153,22 @@ class Ledger(Reader):
     ) -> bool:
         """Hand an epoch's message to the queue and record it; a failure is the sweep's to mend."""
         message = messages.JobMessage(job_id=job_id, epoch=epoch, traceparent=traceparent)
+        facts = {"job_id": job_id, "epoch": epoch, "publication": number}
         try:
             message_id = self.queue.publish(messages.JOBS, messages.encode(message), within=_PUBLISH_WITHIN)
-            document = {"at": self.clock().isoformat(), "by": by, "message_id": message_id}
+        except QueueUnavailableError as error:
+            log.warning("job.publish_failed", extra={**facts, "reason": repr(error)})
+            return False
+        document = {"at": self.clock().isoformat(), "by": by, "message_id": message_id}
+        try:
             records.write_once(
                 self.store, records.epoch_name(job_id, epoch, f"published/{number}.json"), document
             )
-        except (QueueUnavailableError, StoreUnavailableError, NameTakenError) as error:
-            log.warning("job.publish_failed", extra={"job_id": job_id, "epoch": epoch, "reason": repr(error)})
+        except NameTakenError:
+            log.info("job.published_twice", extra=facts)
+            return False
+        except StoreUnavailableError as error:
+            log.warning("job.publish_unrecorded", extra={**facts, "reason": repr(error)})
             return False
         return True
 

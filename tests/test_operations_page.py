@@ -1,7 +1,8 @@
-"""docs/operations.md has every status, slug, record and log event there is, and what it means."""
+"""docs/operations.md has every status, slug, record and log event there is, what it means and what to do."""
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from api.openapi import description
 from shared.errors import every_error
 from tests.api_world import ApiWorld
 from tests.dead import a_plan, die, drive, driver
-from tests.test_openapi import INWARD
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -20,21 +20,31 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 FOREIGN = ("projects/", "roles/", "image/", "text/", "application/", "multipart/")
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Cells of every row of the tables whose first heading begins so."""
+def rows(heading: str) -> list[dict[str, str]]:
+    """Every row of the tables whose first heading begins so, by column; the first column is ``name``."""
     found = []
-    for table in re.findall(rf"^\| {heading}.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE):
-        found += [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()]
+    for head, body in re.findall(rf"^(\| {heading}.*)\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE):
+        columns = ["name", *cells_of(head)[1:]]
+        found += [dict(zip(columns, cells_of(row), strict=True)) for row in body.splitlines()]
     return found
+
+
+def cells_of(row: str) -> list[str]:
+    return [cell.strip() for cell in row.removeprefix("|").removesuffix("|").split(" | ")]
 
 
 def named(heading: str) -> set[str]:
-    """Everything that the first column of such tables names, each with its meaning."""
+    """Everything that the first column of such tables names, with its meaning and what to do about it."""
     found = set()
-    for cells in rows(heading):
-        assert any(cells[1:]), f"{cells[0]} is named and not explained"
-        found |= set(re.findall(r"`([^`]+)`", cells[0]))
+    for row in rows(heading):
+        assert row["means"], f"{row['name']} is named and not explained"
+        assert row["do"] not in {"", "nothing"}, f"{row['name']}: what is an operator to do, or why nothing?"
+        found |= names_in(row["name"])
     return found
+
+
+def names_in(cell: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", cell))
 
 
 def calls(*rooms: str) -> Iterator[ast.Call]:
@@ -50,17 +60,32 @@ def text_of(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def test_every_log_event() -> None:
-    said = {
-        text_of(call.args[0])
-        for call in calls("api", "ops", "shared", "worker")
-        if isinstance(call.func, ast.Attribute)
-        and call.func.attr in LEVELS
-        and ast.unparse(call.func.value) == "log"
-    }
+def logged() -> dict[str, set[str]]:
+    """Each event that the code logs, with its levels."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for call in calls("api", "ops", "shared", "worker"):
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr in LEVELS
+            and ast.unparse(call.func.value) == "log"
+        ):
+            found[text_of(call.args[0])].add(call.func.attr.replace("exception", "error"))
+    return found
+
+
+def test_every_log_event_and_no_other() -> None:
+    said = set(logged())
     assert "" not in said, "an event whose name is put together cannot be looked up"
     assert len(said) > 50
-    assert said - named("event") == set()
+    assert said == named("event")
+
+
+def test_every_log_event_has_the_level_that_the_code_gives_it() -> None:
+    said = logged()
+    for row in rows("event"):
+        events, levels = re.findall(r"`([^`]+)`", row["name"]), row["level"].split(", ")
+        each = levels if len(levels) > 1 else levels * len(events)
+        assert [said[event] for event in events] == [{level} for level in each]
 
 
 def test_every_status_of_a_job_a_replay_and_a_dead_letter() -> None:
@@ -73,8 +98,9 @@ def test_every_status_of_a_job_a_replay_and_a_dead_letter() -> None:
         assert set(schemas[schema]["properties"][member]["enum"]) == named(heading)
 
 
-def test_every_slug() -> None:
-    assert set(every_error()) - INWARD - named("slug") == set()
+def test_every_slug_and_no_other() -> None:
+    """``malformed-message`` too, which no client is ever given: what it is about stands in the log."""
+    assert set(every_error()) == named("slug")
 
 
 # --- records ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from shared.errors import InternalError, JobTimeoutError, ShuttingDownError
+from shared.logs import bound
 from shared.threads import Threads
 from worker import running
 from worker.running import ThreadRunner
@@ -56,6 +57,15 @@ def test_work_that_does_not_come_back_ends_the_process(stuck) -> None:
     with pytest.raises(JobTimeoutError):
         runner(grace_s=0.1, die=dead.set)(stuck, until=in_s(0.1))
     assert dead.wait(5)
+
+
+def test_its_last_words_say_which_job_it_was(stuck, caplog) -> None:
+    dead = threading.Event()
+    with bound(job_id="job_a", epoch=0), pytest.raises(JobTimeoutError):
+        runner(grace_s=0.1, die=dead.set)(stuck, until=in_s(0.1))
+    assert dead.wait(5)
+    (record,) = (r for r in caplog.records if r.message == "worker.stuck")
+    assert (record.job_id, record.epoch, record.grace_s) == ("job_a", 0, 0.1)
 
 
 def test_it_does_so_though_the_system_has_no_thread_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,10 +82,14 @@ class ThreadRunner:
 
     def _watch(self, result: _Result, until: float) -> None:
         """End the process if work that nobody waits for any more does not come back."""
+        facts = {
+            **bound_fields(),
+            "grace_s": self.grace_s,
+        }  # which job it is: nothing is bound in other threads
 
         def watch() -> None:
             if not result.done.wait(max(0.0, until - time.monotonic())):
-                _within_a_second(lambda: log.critical("worker.stuck", extra={"grace_s": self.grace_s}))
+                _within_a_second(lambda: log.critical("worker.stuck", extra=facts))
                 self.die()
 
         try:
