@@ -19,7 +19,7 @@ from ops.local_system import LocalSystem
 from ops.places import QueuePlace, read_queue_option, read_store_option
 from shared import logs
 from shared.adapters import build_store
-from shared.errors import ServiceError
+from shared.errors import QueueUnavailableError, ServiceError
 from shared.pausing import read_pause
 from shared.places import STORAGE_EMULATOR
 from shared.settings import PREFIX, Settings, SettingsError
@@ -120,6 +120,8 @@ def up(**given: Any) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         system.run(lambda: _tell_ready(system, wanted.engine))
+    except QueueUnavailableError as error:
+        refuse(f"{folder.queue} cannot be used: {error}")
     except ChildFailedError as error:
         click.echo(str(error), err=True)
         sys.exit(1)

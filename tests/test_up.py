@@ -86,6 +86,11 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert "cannot be used" in refused(tmp_path / "file" / "data")
 
 
+def test_a_queue_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data" / "queue.db").mkdir(parents=True)
+    assert "queue.db cannot be used" in refused(tmp_path / "data")
+
+
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_a_killed_child_is_started_again_on_the_same_address(system: System, name: str) -> None:
     before = system.pids[name]
