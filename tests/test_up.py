@@ -57,7 +57,7 @@ def test_the_run_file_says_what_runs_where(system: System) -> None:
 
 
 def test_the_fallback_engine_cannot_be_missed(system: System) -> None:
-    assert "ENGINE grabcut" in system.stderr
+    wait_for(lambda: "ENGINE grabcut" in system.stderr)
 
 
 def test_a_second_up_on_the_folder_refuses(system: System) -> None:
