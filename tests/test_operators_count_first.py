@@ -41,7 +41,11 @@ def at_a_terminal(served: Served, *words: str) -> Iterator[tuple[subprocess.Pope
     streams = {"stdin": terminal, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     try:
         with subprocess.Popen(command, **streams) as process:
-            yield process, operator
+            try:
+                yield process, operator
+            except BaseException:
+                process.kill()  # it may be asking still
+                raise
     finally:
         os.close(operator)
         os.close(terminal)
