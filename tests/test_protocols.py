@@ -151,24 +151,15 @@ def test_a_dead_letter_settles_a_job_that_was_tried_and_no_other_and_an_operator
         assert job(system, untouched)["status"] == "queued"
     assert_delivered(system, untouched, DONE_AGAIN_WITHIN_S)
     assert job(system, tried) == dead, "the attempt that thawed has lost"
-    replayed = command(system, "dead-letters", "replay", tried, "--reason", "the worker was frozen")
+    replayed = system.command("dead-letters", "replay", tried, "--reason", "the worker was frozen")
     assert replayed.splitlines()[-2:] == ["1 of 1, 1 succeeded", "done"]
     done = assert_delivered(system, tried)
     assert (done["id"], done["epoch"], done["attempt"]) == (tried, 1, 1)
-    story = command(system, "job", tried)
+    story = system.command("job", tried)
     assert "settled: failed by dead-letter, attempt 1" in story
     assert "epoch 1 opened for replay" in story
     assert "settled: succeeded by worker, attempt 1" in story
-    assert command(system, "dead-letters", "list") == "0 open dead letters\n"
-
-
-def command(system: System, *args: str) -> str:
-    """Run a command as an operator would, and return what it says; it must succeed."""
-    done = subprocess.run(
-        [ROOT / "cutout", *args, "--url", system.url], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert system.command("dead-letters", "list") == "0 open dead letters\n"
 
 
 def test_somebody_elses_emulator_is_looked_after_too(tmp_path) -> None:
