@@ -58,16 +58,17 @@ def everything(world: ApiWorld) -> dict[str, int]:
 # --- the order ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-"])
 def test_the_count_is_printed_before_the_service_is_asked_to_begin(
-    world: ApiWorld, served: Served, tmp_path: Path
+    world: ApiWorld, served: Served, tmp_path: Path, stdin: str
 ) -> None:
-    """A sweep may open the canary as soon as there is a plan."""
+    """A sweep may open the canary as soon as there is a plan; a script has nobody to ask."""
     die(world, *range(7))
     said, until_then = tmp_path / "said", []
     served.before_order = lambda _: until_then.append(said.read_text())
     with said.open("w") as stdout:
-        words = [ROOT / "cutout", *BY_SLUG, "--url", served.url]
-        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=stdout, check=True)
+        words = ["sh", "-c", f'exec "$0" "$@" {stdin}', ROOT / "cutout", *BY_SLUG, "--url", served.url]
+        subprocess.run(words, stdout=stdout, check=True)
     assert [order.get("dry_run", False) for order in served.orders] == [True, False]
     assert until_then == ["", "7 to be replayed, canary 5\n"]
 
