@@ -183,6 +183,7 @@ def sweeps(system: System) -> int:
 def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
     paused = system.command("pause", "--reason", "the model is wrong")
     assert paused.startswith("DELIVERY IS PAUSED since ")
+    wait_for(lambda: "delivery is paused" in system.stderr)  # ``up`` looks for a pause now and then
     held, swept = submit(system, SMALL)["id"], sweeps(system)
     wait_for(lambda: sweeps(system) > swept)
     assert (job(system, held)["status"], job(system, held)["attempt"]) == ("queued", 0)
