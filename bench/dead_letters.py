@@ -1,4 +1,4 @@
-"""How long it takes to find a day's 10,000 dead letters, and what memory that takes of the API.
+"""How long it takes to find a day's 10,000 dead letters and to plan their replay, and in what memory.
 
 Theirs reads every record of the day's folder, one after the other, in the bench's process: it answers nobody.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import dead_letters_cloud
+from bench.dead_letters_replay import Planning
 from bench.load import Call, ask
 from bench.machine import ROOT, this_machine
 from bench.processes import Server, api
@@ -51,15 +52,18 @@ def measure(data: Path, rounds: int, many: int) -> list[Row]:
         _fill(store, many, now - timedelta(days=5))
         _fill(store, few, now)
         few_mb = [question.peak_mb(server, few) for question in questions]
+        planning = Planning(server=server, day=now)
+        few_planned_mb = planning.peak_mb(few)
         _fill(store, many - few, now, first=few)
         rows = [row for question in questions for row in _times(server, question, rounds, many)]
         many_mb = [question.peak_mb(server, many) for question in questions]
+        planned = list(planning.rows(rounds, many, few_planned_mb))
     rows.append(Row(what="API child's resident memory, before it was asked", unit="MB", ours=rest_mb))
     for question, before_mb, after_mb in zip(questions, few_mb, many_mb, strict=True):
         rows.append(Row(what=f"its peak while it finds {question.what} of {many}", unit="MB", ours=after_mb))
         growth = f"growth of that peak from {few} to {many}"
         rows.append(Row(what=growth, unit="MB", ours=after_mb - before_mb, at_most=_GROWTH_MB))
-    return rows
+    return rows + planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,22 +86,30 @@ def show(job_id: str, url: str, key: str | None, *, is_photo_wanted: bool, as_js
     "--stop-above", type=Share(), default="20%", show_default=True, help="Of the answered, failed again."
 )
 @click.option("--dry-run", is_flag=True, help="Count, and change nothing.")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask, on a terminal, whether so many are meant.")
 @operator_options
-def replay(jobs: tuple[str, ...], url: str, key: str | None, *, dry_run: bool, **options: Any) -> None:
+def replay(
+    jobs: tuple[str, ...], url: str, key: str | None, *, dry_run: bool, is_sure: bool, **options: Any
+) -> None:
     """Open jobs that have failed again, under the same ids: those named, or those that filters mean.
 
-    The selection is counted and frozen first. Interrupting this command does not stop the replay.
+    They are counted before anything begins; on a terminal, what filters mean is begun when you say so.
+    The selection is frozen then. Interrupting this command does not stop a replay that has begun.
 
     Exit status: 0 all that were opened succeeded, 1 some failed again or nothing is meant, 2 usage,
     3 unreachable, 130 interrupted.
     """
     order = _order(jobs, options)
     with connect(url, key) as client:
+        meant = client.post("/v1/replays", order | {"dry_run": True}, "count", "canary", "jobs")
         if dry_run:
-            click.echo("\n".join(_selected(client.post("/v1/replays", order | {"dry_run": True}, "count"))))
+            click.echo("\n".join(_selected(meant)))
             return
+        click.echo(f"{meant['count']} to be replayed, canary {meant['canary']}")
+        if not jobs and not is_sure:
+            _confirm()
         plan = client.post("/v1/replays", order, "id", "status", "count", key=secrets.token_hex(16))
-        click.echo(one_line(f"{plan['count']} selected for {plan['id']}: {terms(plan)}"))
+        click.echo(one_line(f"{_frozen(plan, meant)} for {plan['id']}: {terms(plan)}"))
         drive(client, plan)
 
 
@@ -131,6 +140,18 @@ def _order(jobs: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     return order | canary | terms | {"by": who()}
 
 
+def _confirm() -> None:
+    """Ask who sits at a terminal whether so many are meant; a script has nobody to ask."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    try:
+        is_meant = click.confirm("Replay them?", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None  # or its exit status would be a refusal's
+    if not is_meant:
+        raise RefusedError("nothing was begun")
+
+
 def _fetch_photo(client: Client, answer: Mapping[str, Any]) -> Path:
     job_id, photo = answer["id"], answer["photo"]
     into = Path(one_line(job_id) + _EXTENSIONS.get(photo.get("content_type"), ""))
@@ -152,6 +173,12 @@ def _selected(answer: Mapping[str, Any]) -> Iterator[str]:
     yield from (one_line(job_id) for job_id in answer["jobs"])
     if answer["count"] > len(answer["jobs"]):
         yield f"... and {answer['count'] - len(answer['jobs'])} more"
+
+
+def _frozen(plan: Mapping[str, Any], meant: Mapping[str, Any]) -> str:
+    """Say how many a plan holds; jobs may have failed, or been replayed, since they were counted."""
+    was = f" ({meant['count']} when they were counted)" if plan["count"] != meant["count"] else ""
+    return f"{plan['count']} selected{was}"
 
 
 def _listed(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """A service that listens, over a world whose clock and worker go on as an operator's replay does."""
 
 import io
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.serving import make_server
@@ -24,11 +25,17 @@ class Served:
     url: str = ""
     works: bool = True
     after_step: Callable[[], None] = lambda: None
+    #: Told of each order of a replay before the service is.
+    before_order: Callable[[dict[str, Any]], None] = lambda _: None
+    orders: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         # As gunicorn does, and the development server does not: a body ends where its length says.
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == ("POST", "/v1/replays"):
+            self.orders.append(json.loads(body))
+            self.before_order(self.orders[-1])
         answer = self.world.client.application.wsgi_app(environ, start_response)
         if environ["PATH_INFO"].endswith("/advance"):
             for name in () if self.works else opened(self.world):

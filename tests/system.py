@@ -94,6 +94,13 @@ class System:
     def urls(self) -> dict[str, str]:
         return self.run["urls"]
 
+    def command(self, *args: str) -> str:
+        """Run a command as an operator would, and return what it says; it must succeed."""
+        words = [str(ROOT / "cutout"), *args, "--url", self.url]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to stop; it must do so in its time, and leave nothing."""
         self.process.send_signal(number)

@@ -71,7 +71,8 @@ def test_a_filter_is_counted_and_then_replayed_to_its_end(world: ApiWorld, run) 
     assert opened(world) == []
     done = run(*REPLAY, "--slug", "dead-lettered")
     assert done.exit_code == 0, done.output
-    first, *_, last_count, end = lines(done)
+    count, first, *_, last_count, end = lines(done)
+    assert count == "7 to be replayed, canary 5"
     assert first.startswith("7 selected for replay_")
     assert first.endswith(": canary 5, then 100/s; stops when more than 20% fail again")
     assert (last_count, end) == ("7 of 7, 7 succeeded", "done")

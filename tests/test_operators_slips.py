@@ -275,7 +275,7 @@ def test_a_replay_that_waits_for_a_pause_says_so_once(
     result = run(*REPLAY, "--slug", "dead-lettered", "--canary", 1)
     assert result.exit_code == 0, result.output
     (told,) = (number for number, line in enumerate(lines(result)) if "PAUSED" in line)
-    assert told == (1 if is_early else 3)
+    assert told == (2 if is_early else 4)
     assert lines(result)[told].endswith("by ada: wrong model (./cutout resume goes on)")
     assert lines(result)[-2:] == ["2 of 2, 2 succeeded", "done"]
 

@@ -15,10 +15,12 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from shared.messages import DEAD_JOBS, JOBS
+from shared import pubsub_topology
+from shared.messages import DEAD_JOBS, JOBS, Envelope, wrap
 from shared.places import Project
 from shared.pubsub import open_channel, topic_path
-from tests.contracts.queues import Receiver, listening
+from shared.topology import topology
+from tests.contracts.queues import Receiver, listening, name_of
 from tests.emulator import running
 from tests.system import ROOT, System
 from tests.test_system import (
@@ -151,24 +153,42 @@ def test_a_dead_letter_settles_a_job_that_was_tried_and_no_other_and_an_operator
         assert job(system, untouched)["status"] == "queued"
     assert_delivered(system, untouched, DONE_AGAIN_WITHIN_S)
     assert job(system, tried) == dead, "the attempt that thawed has lost"
-    replayed = command(system, "dead-letters", "replay", tried, "--reason", "the worker was frozen")
+    replayed = system.command("dead-letters", "replay", tried, "--reason", "the worker was frozen")
     assert replayed.splitlines()[-2:] == ["1 of 1, 1 succeeded", "done"]
     done = assert_delivered(system, tried)
     assert (done["id"], done["epoch"], done["attempt"]) == (tried, 1, 1)
-    story = command(system, "job", tried)
+    story = system.command("job", tried)
     assert "settled: failed by dead-letter, attempt 1" in story
     assert "epoch 1 opened for replay" in story
     assert "settled: succeeded by worker, attempt 1" in story
-    assert command(system, "dead-letters", "list") == "0 open dead letters\n"
+    assert system.command("dead-letters", "list") == "0 open dead letters\n"
 
 
-def command(system: System, *args: str) -> str:
-    """Run a command as an operator would, and return what it says; it must succeed."""
-    done = subprocess.run(
-        [ROOT / "cutout", *args, "--url", system.url], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def test_refused_to_the_limit_of_our_own_subscription_a_job_is_dead_and_an_operator_replays_it(
+    system: System,
+) -> None:
+    """Fault D10 as it is shipped: the topology's twenty attempts, and its way for dead letters."""
+    with unattended(system), between(system) as refusals:
+        tried = submit(system, LARGE)["id"]
+        wait_until(system, tried, "processing", within_s=30)
+        worker = system.pids["worker"]
+        for pid in (inner_pid(worker), worker):
+            os.kill(pid, signal.SIGKILL)
+        dead = settled(system, tried, DONE_AGAIN_WITHIN_S)
+        assert (dead["status"], dead["error"]["slug"]) == ("failed", "dead-lettered")
+        assert [name_of(push) for push in refusals.pushes] == ["cutout-jobs-worker"] * 20
+        assert len({push.message_id for push in refusals.pushes}) == 1
+    wait_for(lambda: push_endpoint(system.run["broker"]) == system.urls["push"])
+    assert tried in system.command("dead-letters", "list", "--slug", "dead-lettered")
+    replayed = system.command("dead-letters", "replay", "--slug", "dead-lettered", "--reason", "worker down")
+    assert replayed.splitlines()[0] == "1 to be replayed, canary 1"
+    assert replayed.splitlines()[-2:] == ["1 of 1, 1 succeeded", "done"]
+    done = assert_delivered(system, tried)
+    assert (done["id"], done["epoch"], done["attempt"]) == (tried, 1, 1)
+    story = system.command("job", tried)
+    assert "settled: failed by dead-letter, attempt 1" in story
+    assert "epoch 1 opened for replay" in story
+    assert "settled: succeeded by worker, attempt 1" in story
 
 
 def test_somebody_elses_emulator_is_looked_after_too(tmp_path) -> None:
@@ -194,6 +214,54 @@ def frozen(pid: int) -> Iterator[object]:
     finally:
         for process in processes:
             process.resume()
+
+
+@contextmanager
+def unattended(system: System) -> Iterator[None]:
+    """Freeze ``up`` alone: nobody starts a service again, sweeps, or sets the topology right."""
+    up = psutil.Process(system.process.pid)
+    up.suspend()
+    try:
+        yield
+    finally:
+        up.resume()
+
+
+@contextmanager
+def between(system: System) -> Iterator[Receiver]:
+    """Stand before the worker, which gets the first push, and refuse all others.
+
+    Our own subscription, made as ever, is pushed here, only without its back-off: with it, the emulator takes
+    four minutes for twenty attempts, and 55 s with the least that there is.
+    """
+    project = Project("cutout-local", system.run["broker"])
+    receiver = Receiver()
+    receiver.otherwise = 503
+
+    def hand_over(push: Envelope) -> int | None:
+        if len(receiver.pushes) > 1:
+            return None
+        try:
+            return httpx.post(
+                system.urls["push"], json=wrap(push, published_at="now"), timeout=60
+            ).status_code
+        except httpx.HTTPError:
+            return 503
+
+    receiver.behind = hand_over
+    with (
+        listening(receiver) as url,
+        pubsub_topology.opened(project) as maker,
+        open_channel(project) as channel,
+    ):
+        (done,) = maker.make(topology(), pubsub_topology.Pusher(urls=system.urls | {"worker": url}))
+        assert done.startswith("updated subscription cutout-jobs-worker: push_config was ")
+        client = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        name = client.subscription_path(project.id, "cutout-jobs-worker")
+        subscription = {"name": name, "topic": topic_path(project, JOBS)}
+        mask = {"paths": ["retry_policy"]}
+        client.update_subscription(request={"subscription": subscription, "update_mask": mask})
+        yield receiver
 
 
 @contextmanager

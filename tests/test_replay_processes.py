@@ -29,9 +29,10 @@ def test_a_replay_whose_command_and_whose_service_are_killed_goes_on_by_itself(t
         terms = ("--reason", "a bad night", "--rate", "1/s", "--canary", "1")
         words = [ROOT / "cutout", "dead-letters", "replay", *names, *terms, "--url", system.url]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as command:
-            said = [command.stdout.readline() for _ in range(2)]
+            count, *said = [command.stdout.readline() for _ in range(3)]
             command.kill()
         os.kill(inner_pid(system.pids["api"]), signal.SIGKILL)
+        assert count == "3 to be replayed, canary 1\n"
         assert said[0].startswith("3 selected for replay_")
         assert said[1].startswith("1 of 3, ")
         replay_url = f"{system.url}/v1/replays/{said[0].split()[3].rstrip(':')}"

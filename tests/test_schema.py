@@ -1,18 +1,21 @@
 """Records and messages are read one version back and one forward, and what nobody knows is kept.
 
 ``schema/`` holds what the previous version, this one and a next one write, as committed files: jobs at
-every stage, an upload, a pause, a worker's report. A next version may write more, never other things.
+every stage, an upload, a pause, a worker's report, replays. A next version may write more, never other
+things.
 """
 
 import base64
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared import messages, records
+from shared.broom import LEAST_RETENTION, Broom
 from shared.errors import MalformedMessageError
 from shared.records import Terminal
 from shared.uploads import Uploads
@@ -173,8 +176,8 @@ def test_an_event_is_taken_over(left: Left) -> None:
 # --- what nobody knows is kept ------------------------------------------------------------------
 
 
-def test_what_a_rewrite_does_not_know_survives_it(tmp_path: Path) -> None:
-    """Of all records an upload's alone is rewritten by others than its author."""
+def test_what_the_rewrite_of_an_upload_does_not_know_survives_it(tmp_path: Path) -> None:
+    """Of all records, an upload's and the least retention are rewritten by others than their author."""
     left = Left(tmp_path, "next")
     uploads = Uploads(store=left.world.store, clock=left.world.clock)
     uploads.take(uploads.find(UPLOAD), "job_x", is_keyed=False)
@@ -182,6 +185,20 @@ def test_what_a_rewrite_does_not_know_survives_it(tmp_path: Path) -> None:
     after = json.loads(left.world.store.read(f"uploads/{UPLOAD}.json").data)
     assert after == before | {"job_id": "job_x", "is_keyed": False}
     assert (after["version"], after["new_in_2"]) == (2, before["new_in_2"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_rewrite_of_the_least_retention_does_not_know_survives_it(
+    tmp_path: Path, version: str
+) -> None:
+    left = Left(tmp_path, version)
+    before = left.written["objects"][LEAST_RETENTION]
+    Broom(ledger=left.world.ledger(), retention=timedelta(days=30)).run()
+    after = json.loads(left.world.store.read(LEAST_RETENTION).data)
+    assert after == before | {"least_s": timedelta(days=30).total_seconds()}
+    assert ("new_in_2" in after) == (version == "next")
+    Broom(ledger=left.world.ledger(), retention=timedelta(days=400)).run()
+    assert json.loads(left.world.store.read(LEAST_RETENTION).data) == after, "and is not raised again"
 
 
 def test_everything_that_was_left_is_as_it_was_after_a_day_of_work(tmp_path: Path) -> None:

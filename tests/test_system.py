@@ -180,6 +180,25 @@ def sweeps(system: System) -> int:
     return (system.data / "logs" / "api.log").read_text().count("sweep.done")
 
 
+def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
+    paused = system.command("pause", "--reason", "the model is wrong")
+    assert paused.startswith("DELIVERY IS PAUSED since ")
+    wait_for(lambda: "delivery is paused" in system.stderr)  # ``up`` looks for a pause now and then
+    held, swept = submit(system, SMALL)["id"], sweeps(system)
+    wait_for(lambda: sweeps(system) > swept)
+    assert (job(system, held)["status"], job(system, held)["attempt"]) == ("queued", 0)
+    ready = httpx.get(f"{system.url}/ready").json()
+    assert (ready["status"], ready["delivery"]) == ("ready", "paused")
+    assert ready["pause"]["reason"] == "the model is wrong"
+    first, count, statuses, line = system.command("jobs", "--open").splitlines()
+    assert (first, count.split(",")[0], statuses) == (paused.strip(), "1 open", "1 queued")
+    assert line.startswith(f"{held}  e0  queued  ")
+    assert system.command("resume") == "delivery is running\n"
+    assert_delivered(system, held)
+    assert httpx.get(f"{system.url}/ready").json()["delivery"] == "running"
+    wait_for(lambda: system.command("jobs", "--open") == "0 open\n")
+
+
 def test_everything_killed_while_delivery_is_paused_goes_on_from_the_same_folder(tmp_path: Path) -> None:
     with System(tmp_path) as system:
         done = submit(system, SMALL)["id"]
