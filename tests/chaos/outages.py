@@ -156,6 +156,7 @@ def _play(world: Turned, scene: Scene) -> int:
     """Take every step until its caller is content, and let the sweep finish; return the most tries of one."""
     tries = max(_until_content(world, step) for step in scene.steps)
     world.process = Process()
+    _wait(world, 60)  # a release that was refused until now is told
     for _ in range(_MOST_SWEEPS):
         if not world.left("open/") and not world.left("replaying/"):
             break
