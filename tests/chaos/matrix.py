@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from tests.chaos import crowds, deliveries, freezes, kills, outages, planted, proven, simulated, stops
+from tests.chaos import (
+    crowds,
+    deliveries,
+    errands,
+    freezes,
+    kills,
+    outages,
+    planted,
+    proven,
+    simulated,
+    stops,
+)
 from tests.chaos.rows import Scenario
 
 
@@ -32,6 +43,11 @@ MATRIX = (
     Entry(row="W", fault="kill -9 of the worker around every call of a port", scenario=kills.worker_killed),
     Entry(row="A", fault="kill -9 of the API around every call of a port", scenario=kills.api_killed),
     _by_tests("A2", "what a killed API leaves is swept away", "test_accepting.py"),
+    Entry(
+        row="A6",
+        fault="kill -9 of the API in an upload's submission, a cancel, an erasure, a dead letter",
+        scenario=errands.asked_and_killed,
+    ),
     Entry(row="D1", fault="32 duplicates at once", scenario=deliveries.duplicated),
     Entry(row="D2", fault="a settled job's message again", scenario=deliveries.settled_already),
     Entry(
