@@ -83,6 +83,17 @@ class EpochTrace:
         """The newest claim."""
         return self.claims.get(self.attempts)
 
+    @property
+    def may_have_late_losers(self) -> bool:
+        """Whether another attempt than the one that won may have stored a picture after the epoch's end.
+
+        It had not been given back by then: it was since, or there is more than one such attempt.
+        """
+        if self.terminal is None:
+            return False
+        released = [claim.released for claim in self.claims.values()]
+        return released.count(None) > 1 or any(r and r.updated >= self.terminal.updated for r in released)
+
     def add(self, match: re.Match[str], stat: Stat) -> None:
         """Take one record into account."""
         if match["single"]:

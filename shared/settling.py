@@ -83,10 +83,13 @@ def finish(ledger: Ledger, job_id: str, epoch: int, terminal: Terminal, known: K
 
 
 def finish_if_due(ledger: Ledger, standing: Standing) -> None:
-    """Finish a settled epoch that has not been announced."""
+    """Finish a settled epoch that has not been announced; delete what an attempt may have left since."""
+    job_id, epoch = standing.history.job_id, standing.epoch
     if standing.trace.announced is None:
-        job_id = standing.history.job_id
-        finish(ledger, job_id, standing.epoch, ledger.terminal(job_id, standing.epoch))
+        finish(ledger, job_id, epoch, ledger.terminal(job_id, epoch))
+    elif standing.trace.may_have_late_losers:
+        # An outage has kept an attempt from deleting its own, or it was killed: this is its delivery again.
+        _delete_losers(ledger, job_id, epoch, ledger.terminal(job_id, epoch))
 
 
 def give_up(ledger: Ledger, standing: Standing, by: str) -> Terminal:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos.errands import asked_and_killed
 from tests.chaos.kills import api_killed, worker_killed
 from tests.chaos.rows import Effort
 
@@ -22,3 +23,10 @@ def test_an_api_killed_around_any_call_keeps_its_promises(tmp_path) -> None:
     finding = api_killed(tmp_path, TWICE)
     assert finding.violations == []
     assert finding.runs >= 2 * 11
+
+
+def test_an_api_killed_in_a_request_that_brings_no_photo_keeps_its_promises_too(tmp_path) -> None:
+    """Fault A6: SIGKILL of a real process, in uploads, cancels, erasures and dead letters."""
+    finding = asked_and_killed(tmp_path, TWICE)
+    assert finding.violations == []
+    assert finding.runs >= 2 * 40

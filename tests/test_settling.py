@@ -219,3 +219,18 @@ def test_a_chore_that_fails_beside_another_leaves_the_marker_for_the_sweep(
     world.sweep()
     assert world.names("open/") == []
     assert world.job().worked.announced
+
+
+def test_pictures_of_a_cancelled_job_go_although_an_outage_kept_their_worker_from_it(world: World) -> None:
+    """Its delivery comes again, and finds the job settled and announced."""
+    world.model.during = world.cancel
+
+    def away(call: str) -> None:
+        if call.startswith("before store.read jobs/JOB/e0/terminal.json"):
+            raise StoreUnavailableError("away")
+
+    assert world.deliver(world.services(Process(away))) is Outcome.REFUSE
+    assert len(world.names("results/")) == 3
+    assert world.deliver() is Outcome.ACK
+    assert world.names("results/") == []
+    assert world.job().status == "cancelled"

@@ -32,8 +32,8 @@ Run = Callable[[Plant, int, str], float]  #: one kill at a moment; seconds until
 def worker_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker before and after each call of a port, and in the middle of an inference."""
     with plants(folder, effort.plants) as every:
-        moments = [*_moments(every[0], "worker", _settle_one), "during model"]
-        return _repeated(every, moments, effort, _killed_at_work)
+        moments = [*moments_of(every[0], "worker", _settle_one), "during model"]
+        return repeated(every, moments, effort, _killed_at_work)
 
 
 def _settle_one(plant: Plant) -> None:
@@ -55,8 +55,8 @@ def _killed_at_work(plant: Plant, _number: int, what: str) -> float:
 def api_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API before and after each call of a port; half the clients come back with their key."""
     with plants(folder, effort.plants) as every:
-        moments = _moments(every[0], "api", lambda plant: plant.submit(plant.new_id()))
-        return _repeated(every, moments, effort, _killed_at_submit)
+        moments = moments_of(every[0], "api", lambda plant: plant.submit(plant.new_id()))
+        return repeated(every, moments, effort, _killed_at_submit)
 
 
 def _killed_at_submit(plant: Plant, number: int, what: str) -> float:
@@ -95,10 +95,12 @@ def plants(folder: Path, number: int) -> Iterator[list[Plant]]:
         yield [stack.enter_context(Plant(folder / str(n))) for n in range(number)]
 
 
-def _moments(plant: Plant, service: str, act: Callable[[Plant], object]) -> list[str]:
+def moments_of(
+    plant: Plant, service: str, act: Callable[[Plant], object], who: str | None = None
+) -> list[str]:
     """Let a job go its way undisturbed, and return each moment of its calls, as patterns."""
     act(plant)  # the first of a process reads more
-    name = plant.order(service, act="trace")
+    name = plant.order(service, act="trace", who=who)
     act(plant)
     (plant.folder / "orders" / service / name).unlink()
     found = [_RANDOM.sub("*", what) for what in (plant.folder / "orders" / name).read_text().splitlines()]
@@ -115,7 +117,7 @@ def lent(idle: queue.Queue[Plant]) -> Iterator[Plant]:
         idle.put(plant)
 
 
-def _repeated(every: Sequence[Plant], moments: Sequence[str], effort: Effort, run: Run) -> Finding:
+def repeated(every: Sequence[Plant], moments: Sequence[str], effort: Effort, run: Run) -> Finding:
     """Kill at each moment so many times, on as many plants at once as there are."""
     idle: queue.Queue[Plant] = queue.Queue()
     for plant in every:

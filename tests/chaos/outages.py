@@ -1,126 +1,206 @@
-"""The store failing at each call site, for 1, 30 and 300 s of turned clock (G), over Google's own client."""
+"""The store failing at each call, for 1, 30 and 300 s of turned clock (G1), over Google's own client."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import itertools
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
 from random import Random
 
+from bench.machine import ROOT
 from bench.progress import track
 from shared.errors import TransientError
-from shared.gcs_patience import Patience
+from shared.history import ClaimTrace
 from tests.chaos.plant import violations
 from tests.chaos.rows import Effort, Finding
-from tests.gcs_fake import running
-from tests.gcs_fake_faults import SITES, Fault, Plan
-from tests.gcs_world import connected
-from tests.promises import Promises, require
-from tests.world import JOB, Process, World, photo_bytes
-from worker.handler import Outcome
+from tests.chaos.scenes import SCENES, Scene
+from tests.chaos.turned import Outage, Picture, Turned, turned
+from tests.gcs_fake_faults import Fault
+from tests.promises import COUNTED_ENDS, record, require
+from tests.world import Process
 
 FAULTS = (
     Fault.UNAVAILABLE, Fault.TOO_MANY, Fault.INTERNAL, Fault.RESET, Fault.STALL,
     Fault.TRUNCATED, Fault.CORRUPT, Fault.LOST, Fault.LATE,
 )  # fmt: skip
 SPANS_S = (1, 30, 300)
-SILENCE_S = 0.05
+_PRODUCT = tuple(f"{ROOT}/{room}/" for room in ("api", "shared", "worker"))
+#: How often a step is taken at most, and how many minutes there are for what others have to finish.
+_MOST_TRIES, _MOST_SWEEPS = 150, 150
+_QUICK = 40
+
+Way = tuple[tuple[str, int], ...]  #: files and lines
 
 
-@dataclass
-class Outage:
-    """Lasts from its beginning for so long by a clock."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An outage of one kind and length that begins at one call of a scene."""
 
-    clock: Callable[[], datetime]
-    span: timedelta
-    began: datetime | None = None
+    scene: Scene
+    picture: Picture
+    number: int
+    call: str
+    fault: Fault
+    span_s: int
 
-    def __contains__(self, _number: object) -> bool:
-        return self.began is not None and self.clock() < self.began + self.span
+    def __str__(self) -> str:
+        return f"{self.scene.name}: {self.call}, {self.fault.name} for {self.span_s} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survived:
+    """What an outage has cost."""
+
+    attempts: int
+    counted: int  #: of them, towards giving the job up
+    tries: int  #: of the step that took the most
 
 
 def failing_store(folder: Path, effort: Effort) -> Finding:
-    """Begin an outage at each call of a submission and a delivery, of each kind and length (G1 to G3)."""
+    """Begin an outage at each call of each scene, of each kind, and of each length in turn (G1 to G3)."""
     found: list[str] = []
-    with _world(folder) as (world, _):
-        calls = _calls(world)
-    cases = [(c, fault, span) for c in range(len(calls)) for fault in FAULTS for span in SPANS_S]
+    calls, cases = _cases(folder, effort.seed)
     Random(effort.seed).shuffle(cases)
-    cases = cases if effort.repeats > 1 else cases[:40]
-    attempts = []
-    for call, fault, span_s in track(cases, "outages"):
-        with violations(found, f"{calls[call]}, {fault.name} for {span_s} s"):
-            attempts.append(_survived(folder, call, fault, timedelta(seconds=span_s)))
-    points = f"{len(calls)} calls x {len(FAULTS)} faults x {SPANS_S} s"
-    figure = f"{points}; {max(attempts, default=0)} attempts at most, none counted"
-    return Finding(runs=len(cases), violations=found, figure=figure)
-
-
-@contextmanager
-def _world(folder: Path) -> Iterator[tuple[World, object]]:
-    world = World(folder)
-    world.photo = photo_bytes(32)
-    patience = Patience(
-        silence_s=SILENCE_S, sleep=lambda s: world.clock.turn(seconds=s), monotonic=world.clock.monotonic
+    cases = cases if effort.repeats > 1 else cases[:_QUICK]
+    seen = []
+    for case in track(cases, "outages"):
+        with violations(found, str(case)):
+            seen.append(_survived(folder, case))
+    points = f"{calls[0]} calls x {len(FAULTS)} faults x {SPANS_S} s"
+    points += (
+        f"; {sum(calls[1:])} of {len(calls) - 1} other scenes, by the seed half the faults, spans in turn"
     )
-    with running(world.clock) as fake:
-        world.store = connected(fake, patience)
-        try:
-            yield world, fake
-        finally:
-            fake.released.set()
-            world.store._calls._client.close()
+    return Finding(runs=len(cases), violations=found, figure=f"{points}; {_figure(seen)}")
 
 
-def _calls(world: World) -> list[str]:
-    seen: list[str] = []
-    process = Process(lambda call: seen.append(call) if call.startswith("before store") else None)
-    world.accept(process)
-    world.deliver(world.services(process))
-    return seen
+def _figure(seen: Sequence[Survived]) -> str:
+    attempts, tries = max((s.attempts for s in seen), default=0), max((s.tries for s in seen), default=0)
+    counted = sum(s.counted for s in seen)
+    return f"{attempts} attempts at most, {counted} counted; {tries} tries of one step at most"
 
 
-def _survived(folder: Path, number: int, fault: Fault, span: timedelta) -> int:
-    """Accept and deliver until it is done; return how many attempts that took."""
-    with _world(folder) as (world, fake):
-        outage = Outage(world.clock, span)
-        for site in SITES:
-            fake.faults._plans.append(Plan(site, fault, outage))
-        left = [number]
+def _cases(folder: Path, seed: int) -> tuple[list[int], list[Case]]:
+    """Return how many calls each scene has, and the outages that begin at them."""
+    numbers: list[int] = []
+    cases: list[Case] = []
+    met: set[Way] = set()
+    for scene in SCENES:
+        with turned(folder) as world:
+            scene.given(world)
+            picture = world.picture()
+        calls = _calls(folder, scene, picture, met)
+        for place, (number, call) in enumerate(calls.items()):
+            one = partial(Case, scene=scene, picture=picture, number=number, call=call)
+            cases += [one(fault=f, span_s=s) for f, s in _outages(scene, place + seed)]
+        numbers.append(len(calls))
+    return numbers, cases
+
+
+def _outages(scene: Scene, turn: int) -> list[tuple[Fault, int]]:
+    """Return every outage of the first scene's calls; elsewhere every other one, and each of one length."""
+    if scene is SCENES[0]:
+        return list(product(FAULTS, SPANS_S))
+    return [(fault, SPANS_S[(turn // 2 + n) % 3]) for n, fault in enumerate(FAULTS) if (turn + n) % 2 == 0]
+
+
+def _calls(folder: Path, scene: Scene, picture: Picture, met: set[Way]) -> dict[int, str]:
+    """Play a scene undisturbed; return its calls of the store that are made in a way not met before."""
+    found: dict[int, str] = {}
+    number = itertools.count()
+
+    def note(call: str) -> None:
+        if call.startswith("before store"):
+            here, way = next(number), _way()
+            if way not in met:
+                found[here] = call.removeprefix("before ")
+            met.add(way)
+
+    with turned(folder, picture) as world:
+        world.process = Process(note)
+        _play(world, scene)
+    return found
+
+
+def _way() -> Way:
+    """Return the places in the product that have led to the call of a port."""
+    frames = traceback.walk_stack(sys._getframe())
+    places = ((frame.f_code.co_filename, line) for frame, line in frames)
+    return tuple(place for place in places if place[0].startswith(_PRODUCT))
+
+
+def _survived(folder: Path, case: Case) -> Survived:
+    """Play a scene through an outage, until it has come to its end."""
+    with turned(folder, case.picture) as world:
+        outage = Outage(world.clock, case.fault, timedelta(seconds=case.span_s))
+        world.go_wrong(outage)
+        left = [case.number]
 
         def begin(call: str) -> None:
             if call.startswith("before store"):
                 left[0] -= 1
                 if left[0] == -1:
-                    outage.began = world.clock()
+                    outage.begin()
 
-        process = Process(begin)
-        _until_done(world, lambda: world.accept(process))
-        _until_done(world, lambda: _deliver(world, process))
-        for _ in range(4):
-            world.clock.turn(seconds=301)
+        world.process = Process(begin)
+        tries = _play(world, case.scene)
+        require(outage.has_begun, "G1", "the call was never made")
+        return _cost(world, case.scene, tries)
+
+
+def _play(world: Turned, scene: Scene) -> int:
+    """Take every step until its caller is content, and let the sweep finish; return the most tries of one."""
+    tries = max(_until_content(world, step) for step in scene.steps)
+    world.process = Process()
+    _wait(world, 60)  # a release that was refused until now is told
+    for _ in range(_MOST_SWEEPS):
+        if not world.left("open/") and not world.left("replaying/"):
+            break
+        _wait(world, 60)
+        with suppress(TransientError):
             world.sweep()
-        promises = Promises(world.ledger())
-        promises.check_job(JOB)
-        promises.check_settled(JOB)
-        job = promises.job(JOB)
-        require(job.status == "succeeded", "I1", f"the job is {job.status}: {job.terminal.error}")
-        return len(job.worked.claims)
+    world.promises.check()
+    scene.check(world)
+    require(not world.fake.objects.unguarded, "G2", f"without a precondition: {world.fake.objects.unguarded}")
+    return tries
 
 
-def _deliver(world: World, process: Process) -> None:
-    outcome = world.deliver(world.services(process))
-    world.tick_pulses()
-    if outcome is not Outcome.ACK:
-        raise TransientError("refused")
-
-
-def _until_done(world: World, act: Callable[[], object]) -> None:
-    for turn in range(40):
-        try:
-            act()
-        except TransientError:
-            world.clock.turn(seconds=min(10 * 2**turn, 600))
-        else:
-            return
+def _until_content(world: Turned, step: Callable[[Turned], object]) -> int:
+    for turn in range(_MOST_TRIES):
+        with suppress(TransientError):
+            if step(world):
+                return turn + 1
+        world.promises.check()
+        _wait(world, 10 * 2 ** min(turn, 4))
     require(False, "I1", "it was never done")
+    return 0
+
+
+def _wait(world: Turned, seconds: float) -> None:
+    world.clock.turn(seconds=seconds)
+    world.tick_pulses()
+
+
+def _cost(world: Turned, scene: Scene, tries: int) -> Survived:
+    """Hold every job against its end, and return what that took; no attempt of an outage counts."""
+    names = sorted({name.split("/")[1] for name in world.left("jobs/")})
+    for job_id in names:
+        world.promises.check_settled(job_id)
+    jobs = [world.promises.job(job_id) for job_id in names]
+    require([job.status for job in jobs] == list(scene.ends), "I1", f"ended as {[j.status for j in jobs]}")
+    claims = [(job, claim) for job in jobs for claim in job.worked.claims.values()]
+    require(world.model.calls <= len(claims), "I4", f"{world.model.calls} inferences, {len(claims)} claims")
+    # Some tell of their outage only when the job has settled; the last word is what would be counted.
+    lost = [claim for job, claim in claims if claim.number != job.terminal.attempt]
+    ends = [_last_word(world, claim) for claim in lost]
+    counted = sum(end in COUNTED_ENDS for end in ends) - scene.silent
+    require(counted <= 0, "I4", f"attempts that count: {ends}, of which {scene.silent} by no outage")
+    return Survived(attempts=len(claims), counted=max(0, counted), tries=tries)
+
+
+def _last_word(world: Turned, claim: ClaimTrace) -> str:
+    return str(record(world.straight, claim.released.name)["reason"]) if claim.released else "silent"

@@ -26,6 +26,21 @@ def by(*tests: str) -> Scenario:
     return run
 
 
+def also(scenario: Scenario, *tests: str) -> Scenario:
+    """Return a scenario that runs some tests of the suite as well."""
+
+    def run(folder: Path, effort: Effort) -> Finding:
+        met, shown = scenario(folder, effort), by(*tests)(folder, effort)
+        return Finding(
+            runs=met.runs + shown.runs,
+            violations=[*met.violations, *shown.violations],
+            figure=f"{met.figure}; {shown.figure}",
+            details=met.details,
+        )
+
+    return run
+
+
 def _read(report: Path) -> Finding:
     if not report.exists():
         return Finding(runs=0, figure="no report", violations=["the tests did not run"])

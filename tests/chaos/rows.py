@@ -42,7 +42,7 @@ class Line:
     runs: int
     violations: Sequence[str]
     figure: str
-    seed: int
+    seed: int | None  #: none where nothing is thrown for
     command: str
     took_s: float
     commit: str  #: each row's own: one may be met again without the others
@@ -51,7 +51,8 @@ class Line:
     def sentence(self) -> str:
         """Return the line as it is printed."""
         verdict = f"{len(self.violations)} violations"
-        how = f"(seed {self.seed}, {self.took_s:.0f} s; {self.command})"
+        seed = "" if self.seed is None else f"seed {self.seed}, "
+        how = f"({seed}{self.took_s:.0f} s; {self.command})"
         return f"{self.row:4} {self.runs:6} runs, {verdict}; {self.figure} {how}"
 
 

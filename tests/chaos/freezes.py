@@ -1,0 +1,76 @@
+"""Workers that are stopped in the middle of an attempt, overtaken, and go on as if nothing had been (D5)."""
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.progress import track
+from tests.chaos.plant import Plant, violations
+from tests.chaos.rows import Effort, Finding
+from tests.promises import require
+
+#: From the claim to the terminal record, which decides who has won.
+_FROZEN_AT = (
+    "after store.create jobs/*/claims/1.json",
+    "before store.read inputs/*",
+    "during model",
+    "after store.create results/*/color",
+    "after store.create results/*/matte",
+    "before store.create jobs/*/terminal.json",
+    "after store.create jobs/*/terminal.json",
+)
+#: What an attempt says last.
+_ENDS = {"job.settled", "job.settled_elsewhere", "claim.released"}
+
+
+def frozen(folder: Path, effort: Effort) -> Finding:
+    """Stop a worker past its beat after each thing it writes, let another finish, let it go on (D4, D5)."""
+    found: list[str] = []
+    fenced = runs = 0
+    with Plant(folder, workers=2) as plant:
+        for moment in track(_FROZEN_AT * max(1, effort.repeats // 8), "frozen and thawed"):
+            runs += 1
+            with violations(found, moment):
+                fenced += _thawed_late(plant, moment)
+    figure = f"{fenced} of {runs} were overtaken; none changed a record or left a picture"
+    return Finding(runs=runs, violations=found, figure=figure)
+
+
+def _thawed_late(plant: Plant, moment: str) -> bool:
+    job_id = plant.new_id()
+    name = plant.order("worker", act="stop", who=job_id, only=moment)
+    plant.accept(job_id)
+    plant.require_succeeded(job_id)
+    winner = plant.promises.job(job_id).terminal.attempt
+    with contextlib.suppress(FileNotFoundError):
+        (plant.folder / "orders" / "worker" / name).unlink()  # the moment never came
+    for child in plant.workers:
+        plant.inner(child).send_signal(signal.SIGCONT)
+    _wait_until(lambda: _is_over(plant, job_id), "a thawed delivery has not come to its end")
+    _wait_until(lambda: _pictures(plant, job_id) == {str(winner)}, "the loser's pictures are still there")
+    plant.promises.check_job(job_id)
+    plant.promises.check_settled(job_id)
+    return winner > 1
+
+
+def _is_over(plant: Plant, job_id: str) -> bool:
+    """Whether every attempt has said how it ended: from then on it may only delete."""
+    ended: set[int] = set()
+    for child in plant.workers:
+        lines = [json.loads(line) for line in child.log.read_text().splitlines() if job_id in line]
+        ended |= {x.get("claim") or x.get("attempt") for x in lines if x["message"] in _ENDS}
+    return set(plant.promises.job(job_id).worked.claims) <= ended
+
+
+def _pictures(plant: Plant, job_id: str) -> set[str]:
+    return {stat.name.split("/")[3] for stat in plant.store.list(f"results/{job_id}/").objects}
+
+
+def _wait_until(is_so: Callable[[], bool], otherwise: str, within_s: float = 20) -> None:
+    until = time.monotonic() + within_s
+    while not is_so():
+        require(time.monotonic() < until, "D5", otherwise)
+        time.sleep(0.02)

@@ -1,0 +1,208 @@
+"""The scenes in which the store is called: what there is at first, what is done and what comes of it (G1)."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared import records
+from shared.uploads import Uploads
+from tests.chaos.scene_steps import (
+    Step,
+    asked,
+    begin_replay,
+    broomed_until_gone,
+    deliver,
+    deliver_a_long_one,
+    deliver_and_stop,
+    deliver_one_that_is_cancelled,
+    deliver_published,
+    drive_replay,
+    submit,
+    submit_upload,
+    swept_until,
+)
+from tests.chaos.turned import Turned
+from tests.dead import die, job_name
+from tests.promises import require
+from tests.world import JOB, Killed, Process, push_body
+
+Check = Callable[[Turned], None]
+
+_STALE = f"{records.input_prefix(JOB)}stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What there is at first, what is done, how its jobs end, and what else must be true then."""
+
+    name: str
+    given: Step = lambda _world: None
+    steps: Sequence[Step]
+    ends: Sequence[str] = ("succeeded",)  #: of each job
+    silent: int = 0  #: attempts that end without a word, by no outage
+    check: Check = lambda _world: None
+
+
+# --- what there is at first ---------------------------------------------------------------------
+
+
+def _accepted(world: Turned) -> None:
+    world.accept()
+    world.queue.published.clear()
+
+
+def _settled(world: Turned) -> None:
+    world.accept()
+    world.deliver()
+
+
+def _claimed_before(world: Turned, times: int = 1, **released: str) -> None:
+    _accepted(world)
+    for number in range(1, times + 1):
+        world.claim(number, **released)
+        world.store.create(f"results/{JOB}/e0/{number}/color.jpg", b"a loser's")
+    world.clock.turn(seconds=970)  # when a sweep looks at it, and may publish it again
+
+
+def _killed_after(world: Turned, moment: str) -> None:
+    """Let the worker die, and a sweep's turn come."""
+
+    def kill(call: str) -> None:
+        if call.startswith(moment):
+            raise Killed(call)
+
+    _accepted(world)
+    with contextlib.suppress(Killed):
+        world.deliver(world.services(Process(kill)))
+    world.clock.turn(seconds=970)
+
+
+def _marked_only(world: Turned) -> None:
+    world.ledger().mark(JOB, 0)
+    world.store.create(_STALE, world.photo)
+    world.clock.turn(seconds=3850)
+
+
+def _uploaded(world: Turned) -> None:
+    upload = Uploads(store=world.store, clock=world.clock).begin("image/jpeg", len(world.photo), None)
+    world.store.create(upload.input, world.photo, content_type="image/jpeg")
+
+
+def _over(given: Step, **span: float) -> Step:
+    """Let time go by after it."""
+    return lambda world: (given(world), world.clock.turn(**span))
+
+
+# --- what must be true in the end ----------------------------------------------------------------
+
+
+def _nothing_left(*prefixes: str) -> Check:
+    def check(world: Turned) -> None:
+        left = [name for prefix in prefixes for name in world.left(prefix)]
+        require(not left, "G1", f"left over: {left}")
+
+    return check
+
+
+def _no_losers(world: Turned) -> None:
+    winner = world.promises.job(JOB).terminal.attempt
+    mine = records.results_prefix(JOB, 0, winner)
+    losers = [name for name in world.left("results/") if not name.startswith(mine)]
+    require(not losers, "G1", f"left over: {losers}")
+
+
+def _is_resolved(world: Turned) -> None:
+    require(
+        any(name.endswith(".resolved.json") for name in world.left("dead/")), "G1", "nothing is on record"
+    )
+
+
+_RESOLUTION = {"jobs": [job_name(0)], "reason": "refunded", "by": "ada"}
+
+SCENES = (
+    Scene(name="submission and delivery", steps=(submit, deliver)),
+    Scene(name="a long attempt's beats", given=_accepted, steps=(deliver_a_long_one,)),
+    Scene(name="an attempt given back at SIGTERM", given=_accepted, steps=(deliver_and_stop, deliver)),
+    Scene(name="a loser's pictures", given=_claimed_before, steps=(deliver,), silent=1, check=_no_losers),
+    Scene(
+        name="a job cancelled in the middle of its attempt",
+        given=_accepted,
+        steps=(deliver_one_that_is_cancelled,),
+        ends=("cancelled",),
+        silent=1,
+        check=_nothing_left("results/"),
+    ),
+    Scene(
+        name="cancel",
+        given=_accepted,
+        steps=(asked("POST", f"/v1/jobs/{JOB}/cancel", answers=200),),
+        ends=("cancelled",),
+    ),
+    Scene(
+        name="erase",
+        given=_settled,
+        steps=(asked("DELETE", f"/v1/jobs/{JOB}", answers=204),),
+        check=_nothing_left("results/", "inputs/"),
+    ),
+    Scene(
+        name="expiry by the broom",
+        given=_over(_settled, days=401),
+        steps=(broomed_until_gone("results/", "inputs/"),),
+    ),
+    Scene(
+        name="an upload that became no job, by the broom",
+        given=_over(_uploaded, minutes=66),
+        steps=(broomed_until_gone("uploads/", "inputs/"),),
+        ends=(),
+    ),
+    Scene(
+        name="submission by upload_id",
+        given=_uploaded,
+        steps=(submit_upload, deliver_published),
+    ),
+    Scene(
+        name="a marker without a promise, by the sweep and the broom",
+        given=_marked_only,
+        steps=(swept_until(lambda world: not world.left("open/")), broomed_until_gone("inputs/")),
+        ends=(),
+    ),
+    Scene(
+        name="published again by the sweep",
+        given=_over(_accepted, seconds=970),
+        steps=(swept_until(lambda world: bool(world.queue.published)), deliver_published),
+    ),
+    Scene(
+        name="finished by the sweep",
+        given=lambda world: _killed_after(world, "after store.create jobs/JOB/e0/terminal.json"),
+        steps=(swept_until(lambda world: not world.left("open/")),),
+    ),
+    Scene(
+        name="given up by the sweep",
+        given=lambda world: _claimed_before(world, 3),
+        steps=(swept_until(lambda world: not world.left("open/")),),
+        ends=("failed",),
+        silent=3,
+        check=_nothing_left("results/"),
+    ),
+    Scene(
+        name="a dead letter",
+        given=lambda world: _claimed_before(world, reason="storage"),
+        steps=(asked("POST", "/internal/dead-letters", answers=204, data=push_body()),),
+        ends=("failed",),
+        check=_nothing_left("results/"),
+    ),
+    Scene(
+        name="a dead letter resolved",
+        given=lambda world: die(world, 0),
+        steps=(asked("POST", "/v1/dead-letters/resolve", answers=200, json=_RESOLUTION),),
+        ends=("failed",),
+        check=_is_resolved,
+    ),
+    Scene(
+        name="a replay of two jobs",
+        given=lambda world: (die(world, 0, 1), world.queue.published.clear()),
+        steps=(begin_replay, drive_replay),
+        ends=("succeeded", "succeeded"),
+        check=_nothing_left("replaying/"),
+    ),
+)
