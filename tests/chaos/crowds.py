@@ -1,4 +1,4 @@
-"""A long queue with duplicates and kills (L1), large uploads at once (L2), slow clients (L3)."""
+"""Large uploads at once (L2), and a crowd of slow clients (L3)."""
 
 import contextlib
 import http.client
@@ -9,96 +9,18 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 from statistics import quantiles
 from typing import Self
 
 import httpx
 import psutil
 
-from bench.progress import track
-from shared import messages
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
 
-DUPLICATES, KILLS = 0.05, 0.01
 SLOW_CLIENTS, CUT_WITHIN_S, SLOWER_AT_MOST = 200, 30.0, 2.0
 UPLOADS, UPLOAD_BYTES = 100, 20_000_000
-
-
-def long_queue(folder: Path, effort: Effort) -> Finding:
-    """Queue thousands of jobs, every twentieth twice, and kill a worker for every hundredth (L1)."""
-    found: list[str] = []
-    dice = Random(effort.seed)
-    with Plant(folder, workers=2, slots=2, engine_s=0.005) as plant:
-        ids = [plant.new_id() for _ in range(effort.jobs)]
-        with ThreadPoolExecutor(4) as pool:
-            for future in track([pool.submit(plant.accept, job_id) for job_id in ids], "queueing"):
-                future.result()
-        doubled = dice.sample(ids, int(effort.jobs * DUPLICATES))
-        for job_id in doubled:
-            plant.queue.publish(messages.JOBS, messages.encode(messages.JobMessage(job_id=job_id)))
-        began = time.monotonic()
-        kills, ages = _drained(plant, dice, effort.jobs)
-        took_s = time.monotonic() - began
-        for job_id in track(ids, "every promise"):
-            with violations(found, job_id):
-                plant.require_succeeded(job_id)
-        inferences = plant.inferences()
-    again = sum(inferences.values()) - effort.jobs
-    figure = (
-        f"{effort.jobs / took_s:.0f} jobs/s, {kills} kills, {len(doubled)} duplicates, {again} inferences "
-        f"more than jobs; drained a quarter every {', '.join(f'{age:.0f}' for age in ages)} s"
-    )
-    return Finding(runs=effort.jobs, violations=found, figure=figure)
-
-
-def _drained(plant: Plant, dice: Random, jobs: int) -> tuple[int, list[float]]:
-    """Wait until no marker is left, killing on the way; return the kills and what each quarter took."""
-    kills, quarters, turned = 0, [], time.monotonic()
-    limit = time.monotonic() + 120 + jobs * 0.5
-    while (left := _open(plant)) and time.monotonic() < limit:
-        done = jobs - left
-        while kills < done * KILLS:
-            with contextlib.suppress(psutil.Error):
-                plant.inner(dice.choice(plant.workers)).kill()
-            kills += 1
-        while len(quarters) < 4 * done // jobs:
-            now = time.monotonic()
-            quarters.append(now - turned)
-            turned = now
-        time.sleep(0.2)
-    quarters.append(time.monotonic() - turned)
-    return kills, quarters[:4]
-
-
-def _open(plant: Plant) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return sum(1 for _ in (plant.folder / "objects" / "open").iterdir())
-    return 0
-
-
-def storm(folder: Path, effort: Effort) -> Finding:
-    """Push 500 messages to two slots at once: most are refused for a while, none is given up (D8)."""
-    found: list[str] = []
-    number = 500 if effort.repeats > 1 else 100
-    with Plant(folder, slots=2, in_flight=64, backoff_s=(1.0, 30.0), engine_s=0.05) as plant:
-        ids = [plant.new_id() for _ in range(number)]
-        for job_id in ids:
-            plant.accept(job_id, publishes=False)
-        began = time.monotonic()
-        for job_id in ids:
-            plant.queue.publish(messages.JOBS, messages.encode(messages.JobMessage(job_id=job_id)))
-        for job_id in track(ids, "storm"):
-            with violations(found, job_id):
-                plant.require_succeeded(job_id, 120)
-        took_s = time.monotonic() - began
-        log = (plant.folder / "worker-0.log").read_text()
-        dead = len(plant.store.list("dead/").objects)
-    require(dead == 0, "D8", f"{dead} dead letters")
-    figure = f"dead letters 0; {log.count('delivery.deferred')} deliveries deferred, done in {took_s:.0f} s"
-    return Finding(runs=number, violations=found, figure=figure)
 
 
 def large_uploads(folder: Path, effort: Effort) -> Finding:

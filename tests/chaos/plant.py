@@ -25,6 +25,8 @@ from shared.checksums import crc32c
 from shared.errors import TransientError
 from shared.folder_store import FolderStore
 from shared.ledger import Ledger
+from shared.pace import Pace
+from shared.pausing import held_routes
 from shared.push import Pusher
 from shared.recipes import Recipe
 from shared.records import Accepted, PhotoPin
@@ -55,18 +57,20 @@ class Plant:
         skews_s: Sequence[float] = (),
         in_flight: int | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
+        pace: Pace = BRISK,
         **chaos: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._numbers = folder, itertools.count()
+        self.folder, self._numbers, self._pace = folder, itertools.count(), pace
         for service in ("api", "worker"):
             (folder / "orders" / service).mkdir(parents=True)
         self.queue = SqliteQueue(folder / "queue.db")
         self.store = FolderStore(folder / "objects")
-        self.ledger = Ledger(store=self.store, queue=self.queue, clock=lambda: datetime.now(UTC), pace=BRISK)
+        self.ledger = Ledger(store=self.store, queue=self.queue, clock=lambda: datetime.now(UTC), pace=pace)
         self.promises, self.photo = Promises(self.ledger), photo_bytes(32)
         (folder / "photo.jpg").write_bytes(self.photo)
         chaos |= {"orders": str(folder / "orders"), "inferences": str(folder / "inferences")}
+        chaos |= {"is_brisk": pace is BRISK}
         fronts = [listen(0), listen(0)]
         skew = iter([*skews_s, *[0.0] * (workers + 1)])
         self.api = self._child("api", fronts[0], slots, {**chaos, "skew_s": next(skew)}, "api")
@@ -131,7 +135,7 @@ class Plant:
 
     def _sweep(self) -> None:
         with httpx.Client(timeout=60) as client:
-            while not self._over.wait(BRISK.sweep_every.total_seconds()):
+            while not self._over.wait(self._pace.sweep_every.total_seconds()):
                 with contextlib.suppress(httpx.HTTPError):
                     client.post(f"{self.api.url}/internal/sweep")
 
@@ -168,6 +172,14 @@ class Plant:
         if not self.is_done(service, name):
             (self.folder / "orders" / service / name).unlink(missing_ok=True)
             raise NeverCameError(what)
+
+    def pause(self) -> None:
+        """Hold jobs as ``./cutout pause`` does: they are accepted, and stay queued."""
+        self.pusher.hold(route.name for route in held_routes())
+
+    def resume(self) -> None:
+        """Deliver jobs again."""
+        self.pusher.hold(())
 
     # --- jobs -----------------------------------------------------------------------------------
 
