@@ -13,7 +13,6 @@ from statistics import quantiles
 from typing import Self
 
 import httpx
-import psutil
 
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding

@@ -1,4 +1,4 @@
-"""A long queue that is drained beside duplicates and kills (L1), and a storm of messages to two slots (D8)."""
+"""A long queue, drained beside duplicates and kills (L1), and a storm of messages to two slots (D8)."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ IN_FLIGHT = 64
 
 
 def long_queue(folder: Path, effort: Effort) -> Finding:
-    """Queue thousands of jobs, every twentieth twice, then drain them, killing a worker a hundred jobs (L1)."""
+    """Queue thousands of jobs, every twentieth twice; drain them, killing a worker for each hundred (L1)."""
     found: list[str] = []
     dice = Random(effort.seed)
     with Plant(folder, workers=2, slots=2, engine_s=0.005, pace=ONE_MACHINE) as plant:
@@ -55,9 +55,10 @@ def long_queue(folder: Path, effort: Effort) -> Finding:
         require(is_steady, "L1", f"{min(rates):.0f} jobs/s in one tenth, {max(rates):.0f} in another")
     ages = [round(age) for age in drain.ages_s]
     figure = (
-        f"{effort.jobs / drain.times_s[-1]:.0f} jobs/s, slowest tenth {min(rates):.0f}, fastest {max(rates):.0f}; "
-        f"oldest age {ages[0]} s after the first tenth, {max(ages)} s at most; {drain.kills} kills, {doubled} "
-        f"duplicates, {again} inferences more than jobs, {watch.looks} looks at promises meanwhile"
+        f"{effort.jobs / drain.times_s[-1]:.0f} jobs/s, {min(rates):.0f} in the slowest tenth, "
+        f"{max(rates):.0f} in the fastest; "
+        f"oldest age {ages[0]} s after the first tenth, {max(ages)} s at most; {drain.kills} kills, "
+        f"{doubled} duplicates, {again} inferences more than jobs, {watch.looks} looks at promises meanwhile"
     )
     details = {"jobs_per_s_by_tenth": [round(rate, 1) for rate in rates], "oldest_age_s_by_tenth": ages}
     return Finding(runs=effort.jobs, violations=found, figure=figure, details=details)
@@ -184,8 +185,8 @@ def storm(folder: Path, effort: Effort) -> Finding:
         )
     each = [refusals[job_id] for job_id in ids]
     figure = (
-        f"dead letters {buried + noted}; {len(refusals)} of {number} jobs were deferred, {sum(each)} times in "
-        f"all, p99 {quantiles(each, n=100)[-1]:.0f} times; done in {took_s:.0f} s"
+        f"dead letters {buried + noted}; {len(refusals)} of {number} jobs were deferred, {sum(each)} times "
+        f"in all, p99 {quantiles(each, n=100)[-1]:.0f} times; done in {took_s:.0f} s"
     )
     return Finding(runs=number, violations=found, figure=figure)
 
