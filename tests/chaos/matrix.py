@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.chaos import crowds, deliveries, drains, kills, outages, planted, proven, simulated, stops
+from tests.chaos import crowds, deliveries, drains, kills, outages, planted, proven, simulated, slow, stops
 from tests.chaos.rows import Scenario
 
 
@@ -66,7 +66,7 @@ MATRIX = (
     Entry(row="C3", fault="SIGTERM idle, in a job, in a submission", scenario=stops.asked_to_stop),
     Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=drains.long_queue),
     Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),
-    Entry(row="L3", fault="200 clients of a byte a second", scenario=crowds.slow_clients),
+    Entry(row="L3", fault="200 clients of a byte a second", scenario=slow.slow_clients),
     _by_tests("R1", "records and messages of the version before and the version after", "test_schema.py"),
     _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
 )
