@@ -50,7 +50,7 @@ class _Wait:
     until: float
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc,unused-ignore] - gunicorn is untyped in part
+class PatientWorker(ThreadWorker):
     """A worker with threads whose connections wait without one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,7 +130,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc,unused-ignore] - gunicor
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Wait no longer than this for connections that have sent nothing: the worker is being stopped."""
-        super()._cap_keepalive(deadline)
+        super()._cap_keepalive(deadline)  # type: ignore[misc] - unknown to the stubs
         for wait in self._waits.values():
             if wait.wanted == 1:
                 wait.until = min(wait.until, deadline)

@@ -161,8 +161,10 @@ def storm(folder: Path, effort: Effort) -> Finding:
     """Push 500 messages to two slots, 64 at once: most are refused again and again, none is given up (D8)."""
     found: list[str] = []
     number = 500 if effort.repeats > 1 else 100
-    as_ever = {"pace": ONE_MACHINE, "backoff_s": topology().backoff_on_one_machine_s}
-    with Plant(folder, slots=2, in_flight=IN_FLIGHT, engine_s=0.05, **as_ever) as plant:
+    backoff_s = topology().backoff_on_one_machine_s
+    with Plant(
+        folder, slots=2, in_flight=IN_FLIGHT, engine_s=0.05, pace=ONE_MACHINE, backoff_s=backoff_s
+    ) as plant:
         plant.pause()
         ids = [plant.new_id() for _ in range(number)]
         for job_id in ids:

@@ -69,8 +69,8 @@ class Plant:
         self.ledger = Ledger(store=self.store, queue=self.queue, clock=lambda: datetime.now(UTC), pace=pace)
         self.promises, self.photo = Promises(self.ledger), photo_bytes(32)
         (folder / "photo.jpg").write_bytes(self.photo)
-        chaos |= {"orders": str(folder / "orders"), "inferences": str(folder / "inferences")}
-        chaos |= {"is_brisk": pace is BRISK}
+        files = {name: str(folder / name) for name in ("orders", "inferences")}
+        chaos |= {**files, "is_brisk": pace is BRISK}
         fronts = [listen(0), listen(0)]
         skew = iter([*skews_s, *[0.0] * (workers + 1)])
         self.api = self._child("api", fronts[0], slots, {**chaos, "skew_s": next(skew)}, "api")
@@ -112,7 +112,7 @@ class Plant:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         self._over.set()
         self.pusher.stop()
         for child in (self.api, *self.workers):
@@ -122,6 +122,8 @@ class Plant:
             thread.join(10)
         for front in self._fronts:
             front.close()
+        if not failed:
+            self.promises.check()  # of everything that lies there, whoever may have asked for it
 
     def await_ready(self, child: Child, within_s: float = 60) -> None:
         until = time.monotonic() + within_s
@@ -145,7 +147,6 @@ class Plant:
                 child.revive()
 
     def address(self, child: Child) -> tuple[str, int]:
-        """Host and port."""
         host, _, port = child.url.removeprefix("http://").partition(":")
         return host, int(port)
 
@@ -178,7 +179,6 @@ class Plant:
         self.pusher.hold(route.name for route in held_routes())
 
     def resume(self) -> None:
-        """Deliver jobs again."""
         self.pusher.hold(())
 
     # --- jobs -----------------------------------------------------------------------------------
@@ -238,7 +238,6 @@ class Plant:
         return Counter(file.read_text().split()) if file.exists() else Counter()
 
     def push(self, body: bytes, timeout_s: float = 90) -> int:
-        """Deliver a message past the broker."""
         return httpx.post(f"{self.workers[0].url}/push", content=body, timeout=timeout_s).status_code
 
 
