@@ -130,7 +130,7 @@ class PatientWorker(ThreadWorker):
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Wait no longer than this for connections that have sent nothing: the worker is being stopped."""
-        super()._cap_keepalive(deadline)  # type: ignore[misc] - unknown to the stubs
+        super()._cap_keepalive(deadline)  # type: ignore[misc]  # unknown to the stubs
         for wait in self._waits.values():
             if wait.wanted == 1:
                 wait.until = min(wait.until, deadline)
