@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 workers = 1
-worker_class = "gthread"
+worker_class = "api.patient.PatientWorker"
 threads = 32
 timeout = 120
 #: SIGTERM to SIGKILL is 10 s on Cloud Run.

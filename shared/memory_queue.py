@@ -86,6 +86,10 @@ class MemoryQueue:
             ]
         return message.message_id
 
+    def untried(self, topic: str) -> list[bytes]:  # noqa: ARG002 - as little as Pub/Sub
+        """Tell nothing."""
+        return []
+
     def ping(self) -> None:
         """Return; memory is always there."""
 

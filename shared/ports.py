@@ -174,6 +174,16 @@ class Queue(Protocol):
         """
         ...
 
+    def untried(self, topic: str) -> list[bytes]:
+        """Return messages that wait and have never been pushed, as far as the queue can tell; maybe none.
+
+        Raises
+        ------
+        QueueUnavailableError
+            If it does not answer.
+        """
+        ...
+
     def ping(self) -> None:
         """Return if the queue answers."""
         ...

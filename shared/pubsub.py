@@ -100,6 +100,10 @@ class PubSubQueue:
         left_s = max(0.001, until - self._monotonic())
         return self._client.publish(request=request, retry=None, timeout=left_s)
 
+    def untried(self, topic: str) -> list[bytes]:  # noqa: ARG002 - of none
+        """Return nothing: Pub/Sub does not tell."""
+        return []
+
     def ping(self) -> None:
         """Return if we may publish jobs; asking that needs no right of its own."""
         path = topic_path(self._project, JOBS)

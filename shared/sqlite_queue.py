@@ -74,6 +74,11 @@ class SqliteQueue:
         wakeup.ring(self.bell)
         return message_id
 
+    def untried(self, topic: str) -> list[bytes]:
+        """Return what no subscriber has been pushed yet."""
+        with self._opened(timedelta(seconds=1)) as connection:
+            return [data for (data,) in connection.execute(_UNTRIED, (topic,))]
+
     def ping(self) -> None:
         """Return if the file can be opened and read."""
         with self._opened(timedelta(seconds=1)) as connection:
@@ -119,6 +124,10 @@ def insert_message(
     )
     return message_id
 
+
+_UNTRIED = """
+SELECT data FROM messages JOIN deliveries ON message = id WHERE topic = ? AND refusals = 0 AND in_flight = 0
+"""
 
 _DEPTH = """
 SELECT s.name, count(*) FILTER (WHERE d.in_flight = 0), count(*) FILTER (WHERE d.in_flight = 1),

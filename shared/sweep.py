@@ -9,11 +9,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared import records, settling
-from shared.errors import DeadLetteredError, GenerationMismatchError, TransientError
+from shared import messages, records, settling
+from shared.errors import (
+    DeadLetteredError,
+    GenerationMismatchError,
+    MalformedMessageError,
+    QueueUnavailableError,
+    TransientError,
+)
 from shared.jobs import Kind, Standing
 from shared.ledger import Ledger
 from shared.pace import ABANDONED_AFTER, OPEN_AT_MOST
@@ -42,12 +49,29 @@ class Sweep:
         until = self.monotonic() + BUDGET.total_seconds()
         listing = self.ledger.store.list("open/")
         due = [stat for stat in listing.objects if self.ledger.pace.looks_at(stat.age)]
+        untried = self._untried() if due else set()
+        # Behind a long queue: to publish them again would make it longer, and to look at each slows it down.
+        waiting = {stat.name for stat in due if stat.name in untried and stat.age < OPEN_AT_MOST}
+        due = [stat for stat in due if stat.name not in waiting]
         with self.pool() as pool:
             visits: list[Future[str]] = [pool.submit(self._visit_until, stat, until) for stat in due]
             counts = Counter(visit.result() for visit in visits)
         counts["open"] = len(listing.objects)
+        if waiting:
+            counts["in_queue"] = len(waiting)
         log.info("sweep.done", extra={"counts": dict(counts)})
         return dict(counts)
+
+    def _untried(self) -> set[str]:
+        """Return the markers whose message is known to be waiting for its first push."""
+        found: set[str] = set()
+        with suppress(QueueUnavailableError):
+            for data in self.ledger.queue.untried(messages.JOBS):
+                with suppress(MalformedMessageError):
+                    message = messages.decode(data)
+                    if isinstance(message, messages.JobMessage):
+                        found.add(records.marker_name(message.job_id, message.epoch))
+        return found
 
     def _visit_until(self, marker: Stat, until: float) -> str:
         if self.monotonic() > until:

@@ -1,10 +1,11 @@
 """What must be true of the records at every moment, whatever was killed, frozen, lost or delivered twice.
 
 The numbers are those of the invariants in the fault matrix: I1 one terminal state, I2 which never changes,
-I3 whose bytes are there, I4 no more inferences than claims, I6 nothing unaccepted is worked on.
+I3 whose bytes are there and decode, I4 no more inferences than claims, I6 nothing unaccepted is worked on.
 """
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from PIL import Image
+
 from shared import records
+from shared.checksums import crc32c
 from shared.errors import PHOTO_FAULTS
 from shared.history import ClaimTrace, EpochTrace
 from shared.jobs import Job
@@ -44,6 +48,7 @@ class Promises:
     _terminals: dict[str, int] = field(default_factory=dict)  #: generations by name
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  #: (epoch, rank) by job
     _whole: dict[str, int] = field(default_factory=dict)  #: generations of pictures that were read
+    _decoded: set[str] = field(default_factory=set)  #: by sha256
     _found: dict[str, int] = field(default_factory=dict)  #: generations of everything, as seen last
     _signs: dict[str, tuple[datetime, timedelta]] = field(default_factory=dict)  #: last one and longest gap
 
@@ -67,10 +72,12 @@ class Promises:
         """Hold one job against what was promised, without a look at all the others."""
         # In this order: a marker that is gone was followed by all that it stood for, and a job that has
         # succeeded was preceded by its pictures.
-        found = self._generations(f"open/{job_id}.") | self._generations(records.job_prefix(job_id))
+        owed, kept = self._generations(f"open/{job_id}."), self._generations(records.job_prefix(job_id))
+        found = owed | kept
         self._require_terminals(found, records.job_prefix(job_id))
-        if records.accepted_name(job_id) in found:
-            job = self.job(job_id)
+        if kept:
+            job = self.ledger.job(job_id)
+            require(job, "I6", f"{job_id}: records without a promise")
             self._check_job(job, found | self._generations(f"results/{job_id}/"))
 
     def _generations(self, prefix: str) -> dict[str, int]:
@@ -144,8 +151,21 @@ class Promises:
             name = picture["object"]
             require(name in found, "I3", f"{name} was promised and is not there")
             if self._whole.get(name) != found[name]:
-                require(_is_whole(self.store.read(name).data, picture), "I3", f"{name} has other bytes")
+                data = self.store.read(name).data
+                require(_is_whole(data, picture), "I3", f"{name} has other bytes")
+                require(self._is_decoded(data, picture), "I3", f"{name} cannot be decoded")
                 self._whole[name] = found[name]
+
+    def _is_decoded(self, data: bytes, picture: Mapping[str, Any]) -> bool:
+        """Whether it is a picture; each is decoded once, however many jobs have it."""
+        if picture["sha256"] not in self._decoded:
+            try:
+                with Image.open(io.BytesIO(data)) as image:
+                    image.load()
+            except (OSError, ValueError, SyntaxError):
+                return False
+            self._decoded.add(picture["sha256"])
+        return True
 
     # --- in the end -----------------------------------------------------------------------------
 
@@ -163,7 +183,8 @@ class Promises:
 
 
 def _is_whole(data: bytes, picture: Mapping[str, Any]) -> bool:
-    return (len(data), hashlib.sha256(data).hexdigest()) == (picture["bytes"], picture["sha256"])
+    is_crc = picture.get("crc32c") in {None, crc32c(data)}
+    return is_crc and (len(data), hashlib.sha256(data).hexdigest()) == (picture["bytes"], picture["sha256"])
 
 
 def record(store: ObjectStore, name: str) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """The sweep does what nobody else has done, in its time, and nothing twice."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from shared import messages, records
+from shared.deliveries import opened
 from shared.errors import QueueUnavailableError, StoreUnavailableError
 from shared.pace import CLOUD, ONE_MACHINE
+from shared.sqlite_queue import SqliteQueue
+from shared.subscriptions import Subscription
 from shared.sweep import Sweep
 from tests.dead import a_plan, die, drive, driver
 from tests.world import JOB, Process, World
@@ -70,6 +74,44 @@ def test_on_one_machine_a_message_that_was_lost_comes_again_after_5_10_and_20_se
         world.sweep()
         at_seconds += [second] * (published(world) - before)
     assert at_seconds == [5, 15, 35, 75]
+
+
+@pytest.fixture
+def on_one_machine(tmp_path: Path) -> Iterator[tuple[World, Callable[[], None]]]:
+    """A world whose queue is the broker's, and what takes all that is to be pushed."""
+    world = World(tmp_path, pace=ONE_MACHINE)
+    world.queue = SqliteQueue(tmp_path / "queue.db", world.clock)
+    url = "http://127.0.0.1:1/push"
+    jobs = Subscription(name="jobs", topic=messages.JOBS, endpoint=url, max_in_flight=1)
+    with opened(world.queue) as deliveries:
+        deliveries.declare([jobs], ())
+        world.queue.publish(messages.JOBS, b"not a message")
+        world.accept()
+        yield world, lambda: deliveries.take(jobs, 9)
+
+
+def test_what_waits_in_the_queue_is_not_published_again(on_one_machine) -> None:
+    """A long queue would become longer with each sweep, and its drain slower (fault L1)."""
+    world, take = on_one_machine
+    world.clock.turn(seconds=5)
+    assert world.sweep() == {"in_queue": 1, "open": 1}
+    assert publications(world) == ["0.json"]
+    take()  # and whoever has it may die of it
+    assert world.sweep() == {"published": 1, "open": 1}
+    assert publications(world) == ["0.json", "1.json"]
+
+
+def test_what_waited_in_a_queue_that_was_lost_is_published_again(on_one_machine) -> None:
+    world, _ = on_one_machine
+    world.queue.path.unlink()
+    world.clock.turn(seconds=5)
+    assert world.sweep() == {"published": 1, "open": 1}
+
+
+def test_a_job_that_has_waited_in_the_queue_for_a_day_is_settled_all_the_same(on_one_machine) -> None:
+    world, _ = on_one_machine
+    world.clock.turn(hours=25)
+    assert world.sweep()["dead_lettered"] == 1
 
 
 def test_a_marker_is_looked_at_when_its_age_doubles() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tests.chaos import (
     crowds,
     deliveries,
+    drains,
     errands,
     freezes,
     kills,
@@ -12,6 +13,7 @@ from tests.chaos import (
     planted,
     proven,
     simulated,
+    slow,
     stops,
 )
 from tests.chaos.rows import Scenario
@@ -63,7 +65,7 @@ MATRIX = (
     ),
     _by_tests("D6", "malformed messages", "test_deliveries.py"),
     _by_tests("D7", "forged, expired and foreign tokens", "test_push_tokens.py"),
-    Entry(row="D8", fault="500 messages to two slots at once", scenario=crowds.storm),
+    Entry(row="D8", fault="500 messages to two slots at once", scenario=drains.storm),
     Entry(row="D9", fault="a photo that kills its worker each time", scenario=kills.poisoned),
     _by_tests("D10", "dead letters over the emulator", "test_protocols.py"),
     Entry(
@@ -88,9 +90,9 @@ MATRIX = (
     Entry(row="C1", fault="clocks an hour and a day apart", scenario=stops.clocks_apart),
     _by_tests("C2", "full disks and locked files", "test_broker_disk.py", "test_up.py"),
     Entry(row="C3", fault="SIGTERM idle, in a job, in a submission", scenario=stops.asked_to_stop),
-    Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=crowds.long_queue),
+    Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=drains.long_queue),
     Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),
-    Entry(row="L3", fault="200 clients of a byte a second", scenario=crowds.slow_clients),
+    Entry(row="L3", fault="200 clients of a byte a second", scenario=slow.slow_clients),
     _by_tests("R1", "records and messages of the version before and the version after", "test_schema.py"),
     _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
 )

@@ -25,6 +25,8 @@ from shared.checksums import crc32c
 from shared.errors import TransientError
 from shared.folder_store import FolderStore
 from shared.ledger import Ledger
+from shared.pace import Pace
+from shared.pausing import held_routes
 from shared.push import Pusher
 from shared.recipes import Recipe
 from shared.records import Accepted, PhotoPin
@@ -55,18 +57,20 @@ class Plant:
         skews_s: Sequence[float] = (),
         in_flight: int | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
+        pace: Pace = BRISK,
         **chaos: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._numbers = folder, itertools.count()
+        self.folder, self._numbers, self._pace = folder, itertools.count(), pace
         for service in ("api", "worker"):
             (folder / "orders" / service).mkdir(parents=True)
         self.queue = SqliteQueue(folder / "queue.db")
         self.store = FolderStore(folder / "objects")
-        self.ledger = Ledger(store=self.store, queue=self.queue, clock=lambda: datetime.now(UTC), pace=BRISK)
+        self.ledger = Ledger(store=self.store, queue=self.queue, clock=lambda: datetime.now(UTC), pace=pace)
         self.promises, self.photo = Promises(self.ledger), photo_bytes(32)
         (folder / "photo.jpg").write_bytes(self.photo)
-        chaos |= {"orders": str(folder / "orders"), "inferences": str(folder / "inferences")}
+        files = {name: str(folder / name) for name in ("orders", "inferences")}
+        chaos |= {**files, "is_brisk": pace is BRISK}
         fronts = [listen(0), listen(0)]
         skew = iter([*skews_s, *[0.0] * (workers + 1)])
         self.api = self._child("api", fronts[0], slots, {**chaos, "skew_s": next(skew)}, "api")
@@ -108,7 +112,7 @@ class Plant:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         self._over.set()
         self.pusher.stop()
         for child in (self.api, *self.workers):
@@ -118,6 +122,8 @@ class Plant:
             thread.join(10)
         for front in self._fronts:
             front.close()
+        if not failed:
+            self.promises.check()  # of everything that lies there, whoever may have asked for it
 
     def await_ready(self, child: Child, within_s: float = 60) -> None:
         until = time.monotonic() + within_s
@@ -131,7 +137,7 @@ class Plant:
 
     def _sweep(self) -> None:
         with httpx.Client(timeout=60) as client:
-            while not self._over.wait(BRISK.sweep_every.total_seconds()):
+            while not self._over.wait(self._pace.sweep_every.total_seconds()):
                 with contextlib.suppress(httpx.HTTPError):
                     client.post(f"{self.api.url}/internal/sweep")
 
@@ -141,7 +147,6 @@ class Plant:
                 child.revive()
 
     def address(self, child: Child) -> tuple[str, int]:
-        """Host and port."""
         host, _, port = child.url.removeprefix("http://").partition(":")
         return host, int(port)
 
@@ -168,6 +173,13 @@ class Plant:
         if not self.is_done(service, name):
             (self.folder / "orders" / service / name).unlink(missing_ok=True)
             raise NeverCameError(what)
+
+    def pause(self) -> None:
+        """Hold jobs as ``./cutout pause`` does: they are accepted, and stay queued."""
+        self.pusher.hold(route.name for route in held_routes())
+
+    def resume(self) -> None:
+        self.pusher.hold(())
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -226,7 +238,6 @@ class Plant:
         return Counter(file.read_text().split()) if file.exists() else Counter()
 
     def push(self, body: bytes, timeout_s: float = 90) -> int:
-        """Deliver a message past the broker."""
         return httpx.post(f"{self.workers[0].url}/push", content=body, timeout=timeout_s).status_code
 
 
