@@ -86,9 +86,11 @@ class MemoryQueue:
             ]
         return message.message_id
 
-    def untried(self, topic: str) -> list[bytes]:  # noqa: ARG002 - as little as Pub/Sub
-        """Tell nothing."""
-        return []
+    def untried(self, topic: str) -> list[bytes]:
+        """Return what waits and has never been delivered."""
+        with self._lock:
+            waiting = [d for d in self.deliveries if not d.is_in_flight and d.refusals == 0]
+            return [d.message.data for d in waiting if d.message.topic == topic]
 
     def ping(self) -> None:
         """Return; memory is always there."""

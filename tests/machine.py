@@ -87,6 +87,13 @@ def envelope_of(message: Published) -> bytes:
     return json.dumps(wrap(envelope, published_at="2026-01-01T00:00:00Z")).encode()
 
 
+class Reticent(MemoryQueue):
+    """A queue that does not tell what waits in it, as Pub/Sub does not."""
+
+    def untried(self, topic: str) -> list[bytes]:  # noqa: ARG002 - of none
+        return []
+
+
 class Machine(RuleBasedStateMachine):
     """One run: a few jobs, any number of processes, and whatever the rules do to them."""
 
@@ -99,7 +106,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self, seed: int, is_cloud: bool) -> None:
         self.sim = Simulation(self.tmp, seed, pace=CLOUD if is_cloud else ONE_MACHINE)
         self.sim.photo = photo_bytes(32)
-        self.sim.queue = MemoryQueue(self.sim.clock, (WORKER, DEAD), jitter=self.sim.dice.random)
+        queue = Reticent if is_cloud else MemoryQueue
+        self.sim.queue = queue(self.sim.clock, (WORKER, DEAD), jitter=self.sim.dice.random)
         self.promises = Promises(self.sim.ledger(), self.sim.inferences)
         self.state: object = None
         self.buried: set[str] = set()

@@ -48,6 +48,9 @@ class EmulatorUnderTest:
         self._published.append((topic, data))
         return message_id
 
+    def untried(self, topic: str) -> list[bytes]:
+        return self._pubsub.untried(topic)
+
     def ping(self) -> None:
         self._pubsub.ping()
 

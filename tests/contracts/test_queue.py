@@ -51,6 +51,16 @@ def test_a_queue_that_is_there_answers_a_ping(under_test) -> None:
     under_test.queue.ping()
 
 
+def test_what_has_been_pushed_is_not_told_to_be_untried(under_test) -> None:
+    under_test.subscribe(subscription())
+    under_test.receiver.script[b"refused"] = [503] * 3
+    under_test.queue.publish("jobs", b"refused")
+    assert set(under_test.queue.untried("jobs")) <= {b"refused"}
+    under_test.run_until(lambda: len(under_test.receiver.pushes) >= 1)
+    assert under_test.queue.untried("jobs") == []
+    drain(under_test)
+
+
 def test_two_hundred_messages_all_arrive_under_different_ids(under_test) -> None:
     under_test.subscribe(subscription(max_in_flight=8))
     published = {under_test.queue.publish("jobs", str(n).encode()) for n in range(200)}
