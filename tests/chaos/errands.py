@@ -19,6 +19,7 @@ Headers = dict[str, str]
 
 #: There are many moments; so often they take two minutes.
 _MOST_REPEATS = 3
+_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +60,19 @@ def _killed(plant: Plant, _number: int, moment: str) -> float:
         errand.ask(plant, subject, headers)
     plant.require_done("api", order, what)
     plant.await_ready(plant.api)
-    answer = errand.ask(plant, subject, headers)
-    require(answer.status_code in errand.answers, "A", f"{answer.status_code} to who came back")
+    answer = _asked_again(errand, plant, subject, headers)
     errand.holds(plant, subject, answer)
     return time.monotonic() - began
+
+
+def _asked_again(errand: Errand, plant: Plant, subject: str, headers: Headers) -> httpx.Response:
+    """Come back, and once more after each "not now": a worker may be at the job."""
+    until = time.monotonic() + _WITHIN_S
+    while (answer := errand.ask(plant, subject, headers)).status_code == 503:
+        require(time.monotonic() < until, "A", "it is never the time")
+        time.sleep(0.1)
+    require(answer.status_code in errand.answers, "A", f"{answer.status_code} to who came back")
+    return answer
 
 
 # --- errands ------------------------------------------------------------------------------------
@@ -135,8 +145,11 @@ def _is_buried(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
 
 
 def _nothing_left(plant: Plant, prefix: str) -> None:
-    left = [stat.name for stat in plant.store.list(prefix).objects]
-    require(not left, "A", f"left over: {left}")
+    """Require that nothing stays; an attempt that has lost deletes its own when it hears of it."""
+    until = time.monotonic() + _WITHIN_S
+    while left := [stat.name for stat in plant.store.list(prefix).objects]:
+        require(time.monotonic() < until, "A", f"left over: {left}")
+        time.sleep(0.02)
 
 
 ERRANDS = {
