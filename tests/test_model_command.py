@@ -34,23 +34,34 @@ def test_a_checkpoint_that_is_not_there_is_said_in_a_sentence(command: str, tmp_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["convert", "verify"])
+def test_a_file_that_was_converted_is_not_what_these_want(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "inspyrenet-base.safetensors"
+    file.write_bytes(b"converted")
+    done = model(command, str(file), str(PHOTOS / "cat.jpg"))
+    assert done.returncode == 1
+    assert "was converted already. Name the file that it was made from, as published: ckpt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parity
 @pytest.mark.timeout(900)
-def test_random_weights_pass_in_float32_and_not_in_bfloat16_and_are_then_run_so(tmp_path: Path) -> None:
+def test_random_weights_pass_in_float32_alone_and_are_converted_to_nothing_less(tmp_path: Path) -> None:
     """Random weights exaggerate rounding by far: a gate for real weights must refuse them."""
-    file = tmp_path / "ckpt_fast.pth"
+    file, fast = tmp_path / "ckpt_fast.pth", ("--engine", "inspyrenet-fast")
     file.symlink_to(random_checkpoint(0, 384))
     vouched_for(file)
-    done = model("verify", "--engine", "inspyrenet-fast", str(file), *map(str, PHOTOS.glob("c*.jpg")))
+    done = model("verify", *fast, str(file), *map(str, PHOTOS.glob("c*.jpg")))
     assert done.returncode == 0, done.stderr
     assert f"{file} may run in: float32" in done.stdout
     record = json.loads(verified_file(file).read_text())
     assert record["passed"].keys() == {"float32"}
     assert record["passed"]["float32"]["photos"] == 2
     converted = tmp_path / "inspyrenet-fast.safetensors"
-    done = model(
-        "convert", "--engine", "inspyrenet-fast", str(file), str(converted), "--precision", "bfloat16"
-    )
+    done = model("convert", *fast, str(file), str(converted), "--precision", "bfloat16")
+    assert done.returncode == 1
+    assert "has not passed in bfloat16: run `./cutout model verify`" in done.stderr
+    assert not converted.exists()
+    done = model("convert", *fast, str(file), str(converted))
     assert done.returncode == 0, done.stderr
-    assert converted.stat().st_size < 0.6 * file.stat().st_size
     assert read_weights(Digests.begin(converted), "inspyrenet-fast").verified == record["passed"]

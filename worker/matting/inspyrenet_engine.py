@@ -12,12 +12,12 @@ from shared.checkpoints import CHECKPOINTS
 from worker.arrays import Alpha, Rgb
 from worker.matting import Matting
 from worker.matting.device_foreground import estimate_foreground_on
-from worker.matting.devices import choose_device, choose_precision, layers_for, name_of
+from worker.matting.devices import choose_device, choose_precision, layers_for
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
 from worker.matting.network_faults import once_more_without_memory, require_finite
 from worker.matting.saliency import enlarged, shows_subject, square, stretched
-from worker.matting.weights import read_weights
+from worker.matting.weights import Weights, name_of, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +74,19 @@ def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEng
     where = choose_device(device)
     weights = read_weights(digests, engine)
     precision = choose_precision(where, weights.verified)
-    log.info("engine.precision", extra={"device": str(where), "precision": name_of(precision)})
+    facts = {"precision": name_of(precision), "weights": weights.precision}
+    log.info("engine.precision", extra={"device": str(where), **facts})
     network = build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
     kind = partial(InspyrenetOnCuda, device=where) if where.type == "cuda" else InspyrenetEngine
     return kind(
         name=engine,
-        version=f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)})",
+        version=_version(where, precision, weights),
         checkpoint_sha256=weights.sha256,
         network=network,
         device_queue=ThreadPoolExecutor(1, "network"),
     )
+
+
+def _version(where: torch.device, precision: torch.dtype, weights: Weights) -> str:
+    rounded = "" if weights.precision == "float32" else f", weights in {weights.precision}"
+    return f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)}{rounded})"
