@@ -96,8 +96,8 @@ def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
             return engine, file
     if settings.checkpoint:
         raise CheckpointError(f"no checkpoint lies in the folder {folder}")
-    file = fetch(CHECKPOINTS[_AUTO[0]], folder, lambda _have, _total: None, within_s=_FETCH_S)
-    return _AUTO[0], file
+    fetched = fetch(CHECKPOINTS[_AUTO[0]], folder, lambda _have, _total: None, within_s=_FETCH_S)
+    return _AUTO[0], fetched.file
 
 
 def _checkpoint(settings: Settings, engine: str) -> Path:
