@@ -63,9 +63,11 @@ def fetch(
             f"{url} cannot be fetched: {error}. Without a network, put the file to {target} yourself."
         ) from error
     _require_md5(part, checkpoint, url)
-    aside = lies_there and target.replace(target.with_name(f"{target.name}.damaged-{lies_there[:8]}"))
+    aside = target.with_name(f"{target.name}.damaged-{lies_there[:8]}") if lies_there else None
+    if aside:
+        target.replace(aside)
     part.replace(target)
-    return Fetched(file=target, put_aside=aside or None)
+    return Fetched(file=target, put_aside=aside)
 
 
 def _require_nobodys(target: Path) -> None:
