@@ -15,12 +15,12 @@ from bench.photo import PHOTO
 from bench.rows import Row
 from bench.timings import in_turns, timed
 from worker.decode import decode
-from worker.matting.devices import name_of, precisions
+from worker.matting.devices import precisions
 from worker.matting.folding import fold
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
 from worker.matting.layers import OneDnnLayers
 from worker.matting.saliency import square
-from worker.matting.weights import read_published
+from worker.matting.weights import name_of, read_published
 
 _SIDE_PX = 384
 _TOGETHER = (2, 4)

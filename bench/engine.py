@@ -29,14 +29,14 @@ from bench.progress import track
 from bench.rows import Row
 from bench.timings import in_turns, timed
 from worker.decode import decode
-from worker.matting.devices import name_of, precisions
+from worker.matting.devices import precisions
 from worker.matting.digests import Digests
 from worker.matting.folding import fold
 from worker.matting.inspyrenet import build_inspyrenet
 from worker.matting.layers import OneDnnLayers
 from worker.matting.package_process import Package, package_python
 from worker.matting.saliency import square
-from worker.matting.weights import Weights, read_published, write_converted
+from worker.matting.weights import Weights, name_of, read_published, write_converted
 
 _ENGINES = {384: "inspyrenet-fast", 1024: "inspyrenet-base"}
 _SIZES_PX = {"0.3 MP": (640, 480), "3 MP": (2016, 1512), "12 MP": (4032, 3024), "48 MP": (8064, 6048)}

@@ -1,6 +1,5 @@
 """``./cutout model``: fetch, convert, look at and verify the checkpoints of the matting engines."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from shared.checkpoint_files import digest_of, read_facts
 from shared.checkpoints import CHECKPOINTS, MODELS, Checkpoint, CheckpointError
 from shared.fetching import fetch as fetch_published
 
@@ -53,10 +53,12 @@ def fetch(engine: str, folder: Path) -> None:
             progress.update(task, completed=have, total=total)
 
         try:
-            file = fetch_published(checkpoint, folder, show)
+            fetched = fetch_published(checkpoint, folder, show)
         except CheckpointError as error:
             raise click.ClickException(str(error)) from None
-    click.echo(file)
+    if fetched.put_aside:
+        click.echo(f"What lay there was not what was published; it is now {fetched.put_aside}", err=True)
+    click.echo(fetched.file)
 
 
 @model.command()
@@ -116,18 +118,30 @@ def info() -> None:
         for name in (checkpoint.file, checkpoint.converted):
             file = MODELS / name
             size = f"{file.stat().st_size:,}" if file.is_file() else ""
-            table.add_row(checkpoint.engine, str(file), size, _standing(checkpoint, file))
+            table.add_row(checkpoint.engine, str(file), size, standing(checkpoint, file))
     Console().print(table)
 
 
-def _standing(checkpoint: Checkpoint, file: Path) -> str:
+def standing(checkpoint: Checkpoint, file: Path) -> str:
+    """Say what a file that may be an engine's is."""
     if not file.is_file():
         return "not here"
     if file.name == checkpoint.converted:
-        return "converted"
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return _converted(checkpoint, file)
+    found = digest_of(file, "md5")
     return "as published" if found == checkpoint.md5 else f"NOT as published: md5 {found}"
+
+
+def _converted(checkpoint: Checkpoint, file: Path) -> str:
+    try:
+        facts = read_facts(file)
+    except CheckpointError as error:
+        return f"NOT usable: {error}"
+    if facts["digest"] != digest_of(file, "sha256"):
+        return "NOT usable: damaged. Convert it again."
+    if facts["engine"] != checkpoint.engine:
+        return f"NOT usable: converted for {facts['engine']}"
+    return f"converted for {facts['engine']}, {facts['precision']}"
 
 
 def _worker(module: str, *arguments: str) -> Iterator[dict[str, Any]]:

@@ -9,18 +9,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from shared.checkpoint_files import read_facts
 from shared.checkpoints import CHECKPOINTS, Checkpoint, CheckpointError
 from tests.checkpoints import vouched_for
+from worker.matting.convert import convert
 from worker.matting.digests import Digests
+from worker.matting.folding import fold, folded_shapes
+from worker.matting.inspyrenet_engine import load_inspyrenet
 from worker.matting.published import shapes
 from worker.matting.weights import Weights, read_verified, read_weights, verified_file, write_converted
 
 ENGINE = "inspyrenet-fast"
+#: Of a network that takes no 360 MB.
+FOLDED = {"a": (50, 50), "b": (7,)}
 
 
-def refusal(file: Path) -> str:
+def refusal(file: Path, engine: str = ENGINE) -> str:
     with pytest.raises(CheckpointError) as caught:
-        read_weights(Digests.begin(file), ENGINE)
+        read_weights(Digests.begin(file), engine, FOLDED)
     return str(caught.value)
 
 
@@ -47,13 +53,24 @@ def test_a_file_is_not_what_stands_beside_it(tmp_path: Path) -> None:
 def test_the_other_engines_checkpoint_is_named(tmp_path: Path) -> None:
     """Both have the same names and shapes: only the digest tells 384 from 1024."""
     file = saved(tmp_path, {})
+    with pytest.raises(CheckpointError, match="is the checkpoint of inspyrenet-base, expected that of"):
+        Digests.begin(file).require_known(ENGINE, published_as("inspyrenet-base", file))
+
+
+def published_as(engine: str, file: Path) -> dict[str, Checkpoint]:
     md5 = hashlib.md5(file.read_bytes()).hexdigest()
-    published = {
-        name: Checkpoint(engine=name, side_px=1, file=name, md5=md5 if name == "inspyrenet-base" else "0")
+    return {
+        name: Checkpoint(engine=name, side_px=1, file=name, md5=md5 if name == engine else "0")
         for name in CHECKPOINTS
     }
+
+
+def test_nobody_can_vouch_for_the_other_engines_checkpoint(tmp_path: Path) -> None:
+    """At convert and verify time, when another digest may take its time."""
+    file = vouched_for(saved(tmp_path, {}))
     with pytest.raises(CheckpointError, match="is the checkpoint of inspyrenet-base, expected that of"):
-        Digests.begin(file).require_known(ENGINE, published)
+        Digests.begin(file).require_original(ENGINE, published_as("inspyrenet-base", file))
+    Digests.begin(file).require_original(ENGINE, published_as(ENGINE, file))
 
 
 class Trap:
@@ -101,20 +118,43 @@ def test_weights_of_another_network_are_refused_by_the_first_few_that_differ(tmp
 
 @pytest.fixture
 def converted(tmp_path: Path) -> Path:
-    file = tmp_path / "inspyrenet-fast.safetensors"
-    weights = Weights(tensors={"a": torch.rand(50, 50), "b": torch.rand(7)}, sha256="5" * 64)
-    write_converted(weights, ENGINE, torch.float32, file)
+    return written(tmp_path / "inspyrenet-fast.safetensors")
+
+
+def written(file: Path, precision: torch.dtype = torch.float32) -> Path:
+    tensors = {name: torch.rand(shape) for name, shape in FOLDED.items()}
+    write_converted(Weights(tensors=tensors, sha256="5" * 64), ENGINE, precision, file)
     return file
 
 
 def test_a_converted_file_gives_back_what_was_converted(converted: Path) -> None:
-    weights = read_weights(Digests.begin(converted), ENGINE)
+    weights = read_weights(Digests.begin(converted), ENGINE, FOLDED)
     assert (weights.sha256, weights.tensors.keys(), weights.verified) == ("5" * 64, {"a", "b"}, {})
+    assert weights.precision == "float32"
+
+
+def test_a_converted_file_says_in_which_precision_its_weights_are(tmp_path: Path) -> None:
+    file = written(tmp_path / "rounded.safetensors", torch.bfloat16)
+    assert read_facts(file)["precision"] == "bfloat16"
+    assert read_weights(Digests.begin(file), ENGINE, FOLDED).precision == "bfloat16"
 
 
 def test_a_converted_file_is_for_one_engine(converted: Path) -> None:
-    with pytest.raises(CheckpointError, match="is for inspyrenet-fast, expected one for inspyrenet-base"):
-        read_weights(Digests.begin(converted), "inspyrenet-base")
+    assert "is for inspyrenet-fast, expected one for inspyrenet-base" in refusal(converted, "inspyrenet-base")
+
+
+def test_a_converted_file_of_another_network_is_refused_by_the_first_few_that_differ(converted: Path) -> None:
+    """One that was converted by another version of the network, say."""
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(Digests.begin(converted), ENGINE, {"a": (50, 51), "b": (7,), "c": (1,)})
+    assert "2 tensors differ: a is (50, 50), expected (50, 51); c is None, expected (1,)" in str(caught.value)
+    with pytest.raises(CheckpointError, match=f"{len(folded_shapes()) + 2} tensors differ"):
+        read_weights(Digests.begin(converted), ENGINE)
+
+
+def test_the_shapes_that_are_expected_are_those_that_folding_gives() -> None:
+    folded = fold({name: torch.tensor(0.0).expand(shape) for name, shape in shapes()})
+    assert folded_shapes() == {name: tuple(tensor.shape) for name, tensor in folded.items()}
 
 
 @pytest.mark.parametrize("place", [-1, -5000, 30, 60, 90, 120])
@@ -140,8 +180,52 @@ def test_a_file_of_somebody_elses_is_refused(tmp_path: Path) -> None:
 def test_what_was_verified_counts_for_that_file_alone(converted: Path) -> None:
     record = {"sha256": "5" * 64, "passed": {"float32": {}, "bfloat16": {}}}
     verified_file(converted).write_text(json.dumps(record))
-    assert read_weights(Digests.begin(converted), ENGINE).verified == record["passed"]
+    assert read_weights(Digests.begin(converted), ENGINE, FOLDED).verified == record["passed"]
     verified_file(converted).write_text(json.dumps(record | {"sha256": "6" * 64}))
-    assert read_weights(Digests.begin(converted), ENGINE).verified == {}
+    assert read_weights(Digests.begin(converted), ENGINE, FOLDED).verified == {}
     verified_file(converted).unlink()
     assert read_verified(Digests.begin(converted)) == {}
+
+
+@pytest.fixture(scope="module")
+def zeros(tmp_path_factory) -> Path:
+    """A checkpoint of the published shapes, which somebody vouches for and nobody has verified."""
+    tensors = {name: torch.tensor(0.0).expand(shape) for name, shape in shapes()}
+    return vouched_for(saved(tmp_path_factory.mktemp("zeros"), tensors))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_weights_are_not_rounded_before_that_has_passed(zeros: Path, precision: str, tmp_path: Path) -> None:
+    """The worker would calculate in float32 with weights that nobody compared with anything."""
+    target = tmp_path / "inspyrenet-fast.safetensors"
+    verified_file(zeros).write_text(json.dumps({"sha256": "6" * 64, "passed": {precision: {}}}))
+    with pytest.raises(
+        CheckpointError, match=rf"has not passed in {precision}: run `\./cutout model verify`"
+    ):
+        convert(ENGINE, zeros, target, precision)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def rounded(zeros: Path) -> Path:
+    """What is made of it once it has passed."""
+    record = {"sha256": Digests.begin(zeros).sha256, "passed": {"float32": {}, "bfloat16": {}}}
+    verified_file(zeros).write_text(json.dumps(record))
+    target = zeros.with_name("inspyrenet-fast.safetensors")
+    convert(ENGINE, zeros, target, "bfloat16")
+    return target
+
+
+def test_weights_are_rounded_in_a_precision_that_has_passed(zeros: Path, rounded: Path) -> None:
+    weights = read_weights(Digests.begin(rounded), ENGINE)
+    assert weights.precision == "bfloat16"
+    assert weights.verified.keys() == {"float32", "bfloat16"}
+    assert rounded.stat().st_size < 200_000_000
+    with pytest.raises(CheckpointError, match="was converted already"):
+        convert(ENGINE, rounded, zeros.with_name("again.safetensors"))
+
+
+def test_an_engines_version_tells_rounded_weights_apart(rounded: Path) -> None:
+    """The port's rule: it changes whenever the same photo may give other bytes."""
+    version = load_inspyrenet(ENGINE, Digests.begin(rounded), "cpu").version
+    assert version.endswith(", weights in bfloat16)")

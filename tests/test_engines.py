@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.checkpoints import CheckpointError
+from shared.checkpoints import CHECKPOINTS, CheckpointError
 from shared.settings import Settings
 from worker.engine import build_engine
 from worker.matting.devices import DeviceMissingError, choose_device, choose_precision, precisions
+from worker.matting.weights import Weights, write_converted
 
 
 def settings(engine: str, checkpoint: Path, device: str = "auto") -> Settings:
@@ -38,6 +39,57 @@ def test_a_damaged_checkpoint_is_never_passed_over(engine: str, tmp_path: Path) 
 def test_an_engine_that_was_named_and_has_no_checkpoint_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"ckpt_base\.pth is not a file"):
         build_engine(settings("inspyrenet-base", tmp_path))
+
+
+@pytest.mark.parametrize("name", ["ckpt_base.pth", "ckpt_fast.pth"])
+def test_auto_takes_a_file_that_is_named_for_the_engine_of_its_name(name: str, tmp_path: Path) -> None:
+    """Its digest is compared with that of the engine."""
+    file = tmp_path / name
+    file.write_bytes(b"half a checkpoint")
+    [expected] = [checkpoint.md5 for checkpoint in CHECKPOINTS.values() if checkpoint.file == name]
+    with pytest.raises(CheckpointError, match=f"expected {expected}: it is damaged"):
+        build_engine(settings("auto", file))
+
+
+def test_auto_takes_a_converted_file_for_the_engine_that_it_says(tmp_path: Path) -> None:
+    file = converted(tmp_path / "of-our-shop.safetensors", "inspyrenet-fast")
+    with pytest.raises(CheckpointError, match=rf"{file} does not hold the weights of InSPyReNet"):
+        build_engine(settings("auto", file))
+
+
+def converted(file: Path, engine: str) -> Path:
+    write_converted(Weights(tensors={"a": torch.rand(4)}, sha256="5" * 64), engine, torch.float32, file)
+    return file
+
+
+def test_auto_does_not_guess_whose_a_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "of-our-shop.pth"
+    file.write_bytes(b"weights")
+    with pytest.raises(CheckpointError, match=f"auto cannot tell which engine {file} is for"):
+        build_engine(settings("auto", file))
+    file = file.with_suffix(".safetensors")
+    file.write_bytes(b"weights")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        build_engine(settings("auto", file))
+
+
+def test_a_file_that_was_named_and_is_not_there_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"ckpt_fast\.pth is not a file"):
+        build_engine(settings("auto", tmp_path / "ckpt_fast.pth"))
+
+
+def test_the_package_is_given_the_published_file_beside_which_a_converted_one_lies(tmp_path: Path) -> None:
+    (tmp_path / "ckpt_base.pth").write_bytes(b"half a checkpoint")
+    converted(tmp_path / "inspyrenet-base.safetensors", "inspyrenet-base")
+    with pytest.raises(CheckpointError, match=r"ckpt_base\.pth has the md5 .*: it is damaged"):
+        build_engine(settings("transparent-background", tmp_path))
+
+
+@pytest.mark.parametrize("named", ["", "inspyrenet-base.safetensors"])
+def test_the_package_does_not_take_a_converted_file(named: str, tmp_path: Path) -> None:
+    file = converted(tmp_path / "inspyrenet-base.safetensors", "inspyrenet-base")
+    with pytest.raises(CheckpointError, match=f"{file} was converted, .* takes ckpt_base.pth as published"):
+        build_engine(settings("transparent-background", tmp_path / named))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

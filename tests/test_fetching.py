@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from shared.checkpoints import Checkpoint, CheckpointError
-from shared.fetching import TooSlowError, fetch
+from shared.fetching import Fetched, TooSlowError, fetch
 
 DATA = bytes(range(256)) * 20_000
 
@@ -37,7 +37,7 @@ def release():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Release)
     server.starts, server.gives, server.resumes = [], None, True
     server.url = f"http://127.0.0.1:{server.server_port}/ckpt"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -54,10 +54,10 @@ def quiet(_have: int, _total: int | None) -> None: ...
 
 def test_progress_is_told_and_the_file_is_there_once_its_digest_is_right(release, tmp_path) -> None:
     seen = []
-    file = fetch(checkpoint(), tmp_path / "models", lambda *told: seen.append(told), url=release.url)
+    file = fetch(checkpoint(), tmp_path / "models", lambda *told: seen.append(told), url=release.url).file
     assert file.read_bytes() == DATA
     assert seen[-1] == (len(DATA), len(DATA))
-    assert fetch(checkpoint(), tmp_path / "models", quiet, url=release.url) == file
+    assert fetch(checkpoint(), tmp_path / "models", quiet, url=release.url) == Fetched(file=file)
     assert release.starts == [0], "a file that is there is not fetched again"
 
 
@@ -68,19 +68,73 @@ def test_what_was_broken_off_goes_on_where_it_ended_if_the_server_can(release, t
         fetch(checkpoint(), tmp_path, quiet, url=release.url)
     assert not (tmp_path / "ckpt.pth").exists()
     release.gives = None
-    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).read_bytes() == DATA
+    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).file.read_bytes() == DATA
     assert release.starts == [0, 1_500_000]
 
 
 def test_what_came_whole_before_the_digest_was_read_is_not_fetched_again(release, tmp_path) -> None:
     (tmp_path / "ckpt.part").write_bytes(DATA)
-    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).read_bytes() == DATA
+    assert fetch(checkpoint(), tmp_path, quiet, url=release.url).file.read_bytes() == DATA
 
 
 def test_something_else_is_deleted(release, tmp_path) -> None:
     with pytest.raises(CheckpointError, match="it was deleted"):
         fetch(checkpoint(b"other"), tmp_path, quiet, url=release.url)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_there_and_is_something_else_is_kept_aside_once_the_published_file_is_there(
+    release, tmp_path
+) -> None:
+    """It may be damaged, or weights of the operator's own that nobody vouches for yet."""
+    file = tmp_path / "ckpt.pth"
+    file.write_bytes(DATA[:-1])
+    release.gives = 1_000
+    with pytest.raises(CheckpointError, match="the connection ended"):
+        fetch(checkpoint(), tmp_path, quiet, url=release.url)
+    assert file.read_bytes() == DATA[:-1]
+    release.gives = None
+    fetched = fetch(checkpoint(), tmp_path, quiet, url=release.url)
+    assert (fetched.file, file.read_bytes()) == (file, DATA)
+    assert fetched.put_aside.name.startswith("ckpt.pth.damaged-")
+    assert fetched.put_aside.read_bytes() == DATA[:-1]
+
+
+def test_weights_that_somebody_vouches_for_are_left_where_they_are(release, tmp_path) -> None:
+    own = tmp_path / "ckpt.pth"
+    own.write_bytes(b"weights of their own")
+    own.with_name("ckpt.pth.sha256").write_text("0" * 64)
+    with pytest.raises(CheckpointError, match=f"{own} is not what was published, and {own}.sha256 says so"):
+        fetch(checkpoint(), tmp_path, quiet, url=release.url)
+    assert own.read_bytes() == b"weights of their own"
+    assert release.starts == []
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everyone on, again and again, and takes its time: no single wait lasts 5 s."""
+
+    def do_GET(self) -> None:
+        self.server.over.wait(1.5)
+        self.send_response(302)
+        self.send_header("Location", f"/{self.path.count('/')}{self.path}")
+        self.end_headers()
+
+    def log_message(self, *_arguments) -> None: ...
+
+
+def test_waits_for_several_servers_do_not_add_up(tmp_path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        server.over = threading.Event()
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(CheckpointError, match="within 5 s"):
+            fetch(checkpoint(), tmp_path, quiet, url=f"http://127.0.0.1:{server.server_port}/")
+        took_s = time.monotonic() - began
+        server.over.set()
+        server.shutdown()
+        thread.join()
+    assert took_s < 6
 
 
 def test_without_a_network_it_gives_up_within_5_s_and_says_where_the_file_belongs(tmp_path) -> None:
@@ -94,5 +148,5 @@ def test_without_a_network_it_gives_up_within_5_s_and_says_where_the_file_belong
 def test_what_takes_too_long_is_left_for_the_next_time(release, tmp_path) -> None:
     with pytest.raises(TooSlowError, match="bytes so far"):
         fetch(checkpoint(), tmp_path, quiet, within_s=0, url=release.url)
-    assert fetch(checkpoint(), tmp_path, quiet, within_s=60, url=release.url).read_bytes() == DATA
+    assert fetch(checkpoint(), tmp_path, quiet, within_s=60, url=release.url).file.read_bytes() == DATA
     assert release.starts == [0, 1 << 20]

@@ -1,15 +1,24 @@
 """``./cutout model`` says what lies here, converts, and decides how precisely a checkpoint may run."""
 
+import hashlib
 import json
+import socket
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from click.testing import CliRunner
 
+from ops.model import model as group
+from ops.model import standing
+from shared.checkpoints import CHECKPOINTS, Checkpoint
 from tests.checkpoints import random_checkpoint, vouched_for
 from worker.matting.digests import Digests
 from worker.matting.package_process import ROOT
-from worker.matting.weights import read_weights, verified_file
+from worker.matting.weights import Weights, read_weights, verified_file, write_converted
 
 PHOTOS = ROOT / "tests" / "photos"
 
@@ -26,6 +35,61 @@ def test_what_lies_here_is_listed_for_every_engine() -> None:
     assert done.stdout.count("inspyrenet-fast") >= 2
 
 
+def test_a_converted_file_is_listed_with_its_engine_and_precision_or_as_damaged(tmp_path: Path) -> None:
+    fast, file = CHECKPOINTS["inspyrenet-fast"], tmp_path / "inspyrenet-fast.safetensors"
+    weights = Weights(tensors={"a": torch.rand(50, 50)}, sha256="5" * 64)
+    write_converted(weights, "inspyrenet-fast", torch.bfloat16, file)
+    assert standing(fast, file) == "converted for inspyrenet-fast, bfloat16"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + b"!")
+    assert standing(fast, file) == "NOT usable: damaged. Convert it again."
+    file.write_bytes(data[:100])
+    assert "is damaged: its header cannot be read" in standing(fast, file)
+    (base := tmp_path / "inspyrenet-base.safetensors").write_bytes(data)
+    assert standing(CHECKPOINTS["inspyrenet-base"], base) == "NOT usable: converted for inspyrenet-fast"
+
+
+def test_without_a_network_fetch_says_so_within_5_s_and_leaves_what_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "ckpt_base.pth").write_bytes(b"half a checkpoint")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        proxy = f"https_proxy=http://127.0.0.1:{deaf.getsockname()[1]}"
+        command = ["env", proxy, str(ROOT / "cutout"), "model", "fetch", "--to", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Without a network, put the file to" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "ckpt_base.pth").read_bytes() == b"half a checkpoint"
+
+
+class Release(BaseHTTPRequestHandler):
+    """Gives a checkpoint of a few bytes."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"a whole checkpoint")
+
+    def log_message(self, *_arguments) -> None: ...
+
+
+def test_a_damaged_file_is_fetched_again_and_kept_aside(tmp_path: Path, monkeypatch) -> None:
+    md5 = hashlib.md5(b"a whole checkpoint").hexdigest()
+    published = Checkpoint(engine="inspyrenet-base", side_px=1, file="ckpt_base.pth", md5=md5)
+    file = tmp_path / "ckpt_base.pth"
+    file.write_bytes(b"half a checkpoint")
+    monkeypatch.setattr("ops.model.CHECKPOINTS", {"inspyrenet-base": published})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Release) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setattr("shared.checkpoints._RELEASE", f"http://127.0.0.1:{server.server_port}")
+        done = CliRunner().invoke(group, ["fetch", "--to", str(tmp_path)])
+        server.shutdown()
+    assert (done.exit_code, done.stdout) == (0, f"{file}\n")
+    assert file.read_bytes() == b"a whole checkpoint"
+    [aside] = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == b"half a checkpoint"
+    assert f"What lay there was not what was published; it is now {aside}" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["convert", "verify"])
 def test_a_checkpoint_that_is_not_there_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
     done = model(command, str(tmp_path / "none.pth"), str(PHOTOS / "cat.jpg"))
@@ -34,23 +98,34 @@ def test_a_checkpoint_that_is_not_there_is_said_in_a_sentence(command: str, tmp_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["convert", "verify"])
+def test_a_file_that_was_converted_is_not_what_these_want(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "inspyrenet-base.safetensors"
+    file.write_bytes(b"converted")
+    done = model(command, str(file), str(PHOTOS / "cat.jpg"))
+    assert done.returncode == 1
+    assert "was converted already. Name the file that it was made from, as published: ckpt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parity
 @pytest.mark.timeout(900)
-def test_random_weights_pass_in_float32_and_not_in_bfloat16_and_are_then_run_so(tmp_path: Path) -> None:
+def test_random_weights_pass_in_float32_alone_and_are_converted_to_nothing_less(tmp_path: Path) -> None:
     """Random weights exaggerate rounding by far: a gate for real weights must refuse them."""
-    file = tmp_path / "ckpt_fast.pth"
+    file, fast = tmp_path / "ckpt_fast.pth", ("--engine", "inspyrenet-fast")
     file.symlink_to(random_checkpoint(0, 384))
     vouched_for(file)
-    done = model("verify", "--engine", "inspyrenet-fast", str(file), *map(str, PHOTOS.glob("c*.jpg")))
+    done = model("verify", *fast, str(file), *map(str, PHOTOS.glob("c*.jpg")))
     assert done.returncode == 0, done.stderr
     assert f"{file} may run in: float32" in done.stdout
     record = json.loads(verified_file(file).read_text())
     assert record["passed"].keys() == {"float32"}
     assert record["passed"]["float32"]["photos"] == 2
     converted = tmp_path / "inspyrenet-fast.safetensors"
-    done = model(
-        "convert", "--engine", "inspyrenet-fast", str(file), str(converted), "--precision", "bfloat16"
-    )
+    done = model("convert", *fast, str(file), str(converted), "--precision", "bfloat16")
+    assert done.returncode == 1
+    assert "has not passed in bfloat16: run `./cutout model verify`" in done.stderr
+    assert not converted.exists()
+    done = model("convert", *fast, str(file), str(converted))
     assert done.returncode == 0, done.stderr
-    assert converted.stat().st_size < 0.6 * file.stat().st_size
     assert read_weights(Digests.begin(converted), "inspyrenet-fast").verified == record["passed"]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.catalogue import EFFECTS
+from shared.checkpoint_files import read_facts
 from shared.checkpoints import CHECKPOINTS, MODELS, CheckpointError
 from shared.engines import ENGINES
 from shared.fetching import fetch
@@ -57,12 +58,31 @@ def build_engine(settings: Settings) -> MattingModel:
 
 def _whatever_there_is(settings: Settings) -> MattingModel:
     """Return InSPyReNet if its checkpoint is here or soon can be, else GrabCut, loudly."""
+    if settings.checkpoint and _is_file(settings.checkpoint):
+        return _load_inspyrenet(_engine_of(settings.checkpoint), settings.checkpoint, settings.device)
     try:
         engine, file = _found_or_fetched(settings)
     except CheckpointError as error:
         log.warning("engine.fallback", extra={"engine": GrabCut().name, "reason": str(error)})
         return GrabCut()
     return _load_inspyrenet(engine, file, settings.device)
+
+
+def _is_file(named: Path) -> bool:
+    """Whether a file is meant, be it there or not: one that was named is not passed over."""
+    return named.is_file() or (named.suffix in {".pth", ".safetensors"} and not named.is_dir())
+
+
+def _engine_of(file: Path) -> str:
+    """Return whose a file is: by its name, or by what it says if it was converted."""
+    names = {name: c.engine for c in CHECKPOINTS.values() for name in (c.file, c.converted)}
+    if file.name in names:
+        return names[file.name]
+    if file.suffix == ".safetensors" and file.is_file():
+        return read_facts(file)["engine"]
+    raise CheckpointError(
+        f"CUTOUT_ENGINE=auto cannot tell which engine {file} is for. Name one: {', '.join(CHECKPOINTS)}."
+    )
 
 
 def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
@@ -76,8 +96,8 @@ def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
             return engine, file
     if settings.checkpoint:
         raise CheckpointError(f"no checkpoint lies in the folder {folder}")
-    file = fetch(CHECKPOINTS[_AUTO[0]], folder, lambda _have, _total: None, within_s=_FETCH_S)
-    return _AUTO[0], file
+    fetched = fetch(CHECKPOINTS[_AUTO[0]], folder, lambda _have, _total: None, within_s=_FETCH_S)
+    return _AUTO[0], fetched.file
 
 
 def _checkpoint(settings: Settings, engine: str) -> Path:
@@ -85,6 +105,21 @@ def _checkpoint(settings: Settings, engine: str) -> Path:
     given = settings.checkpoint or MODELS
     if given.is_dir():
         return CHECKPOINTS[engine].find(given) or given / CHECKPOINTS[engine].file
+    return given
+
+
+def _published(settings: Settings, engine: str) -> Path:
+    """Return the same, but as it was published: nobody else reads what we convert."""
+    known, given = CHECKPOINTS[engine], settings.checkpoint or MODELS
+    if given.is_dir():
+        there = [given / name for name in (known.file, known.converted) if (given / name).is_file()]
+        given = there[0] if there else given / known.file
+    if given.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{given} was converted, and the engine {settings.engine} takes {known.file} as published: "
+            f"run `./cutout model fetch --engine {engine} --to {given.parent}`, and let CUTOUT_CHECKPOINT "
+            "name that file or its folder."
+        )
     return given
 
 
@@ -96,7 +131,7 @@ def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
 
 
 def _load_package(settings: Settings) -> MattingModel:
-    digests = Digests.begin(_checkpoint(settings, "inspyrenet-base"))
+    digests = Digests.begin(_published(settings, "inspyrenet-base"))
     from worker.matting.transparent_background import load_package  # noqa: PLC0415 - imports torch
 
     return load_package(digests, settings.device)

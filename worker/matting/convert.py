@@ -13,12 +13,25 @@ import torch
 
 from shared.checkpoints import CheckpointError
 from worker.matting.digests import Digests
-from worker.matting.weights import read_weights, write_converted
+from worker.matting.weights import read_verified, read_weights, write_converted
 
 
 def convert(engine: str, source: Path, target: Path, precision: str = "float32") -> None:
-    """Fold a checkpoint and write it."""
-    weights = read_weights(Digests.begin(source), engine)
+    """Fold a checkpoint and write it.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be used, or has not been verified in this precision; nothing is written.
+    """
+    digests = Digests.begin(source)
+    digests.require_original(engine)
+    if precision not in {"float32", *read_verified(digests)}:
+        raise CheckpointError(
+            f"{source} has not passed in {precision}: run `./cutout model verify` on a machine that "
+            "multiplies in it first, or convert to float32. Nothing was written."
+        )
+    weights = read_weights(digests, engine)
     write_converted(weights, engine, getattr(torch, precision), target)
     facts = {
         "file": str(target),

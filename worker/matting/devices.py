@@ -5,7 +5,7 @@ import logging
 import torch
 
 from worker.matting.layers import Layers, OneDnnLayers, TorchLayers
-from worker.matting.weights import Verified
+from worker.matting.weights import Verified, name_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,6 @@ def precisions(device: torch.device) -> tuple[torch.dtype, ...]:
     if device.type == "cuda":
         return torch.float16, torch.float32
     return (torch.bfloat16, torch.float32) if _cpu_multiplies_bfloat16() else (torch.float32,)
-
-
-def name_of(precision: torch.dtype) -> str:
-    """Return what a precision is called in settings, files and logs."""
-    return str(precision).removeprefix("torch.")
 
 
 def choose_precision(device: torch.device, verified: Verified) -> torch.dtype:

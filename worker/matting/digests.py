@@ -1,20 +1,13 @@
 """Reads a checkpoint's digests beside whatever else a start has to do: hashing lets go of the interpreter."""
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
+from shared.checkpoint_files import digest_of
 from shared.checkpoints import CHECKPOINTS, Checkpoint, CheckpointError
-
-_PIECE_BYTES = 1 << 22
-_HEADER_LENGTH_BYTES = 8
-_LONGEST_HEADER_BYTES = 1_000_000
-NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +26,12 @@ class Digests:
                 f"{file} is not a file. Run `./cutout model fetch`, or let CUTOUT_CHECKPOINT name the file."
             )
         threads = ThreadPoolExecutor(2, "digest")
-        sha256 = threads.submit(_digest, file, "sha256")
+        sha256 = threads.submit(digest_of, file, "sha256")
         # A second core that reads 360 MB once more is missing while the network is built.
         is_asked_for = file.suffix != ".safetensors" and not _own(file).is_file()
-        md5 = threads.submit(_digest, file, "md5").result if is_asked_for else partial(_digest, file, "md5")
+        md5 = (
+            threads.submit(digest_of, file, "md5").result if is_asked_for else partial(digest_of, file, "md5")
+        )
         threads.shutdown(wait=False)
         return cls(file, sha256, md5)
 
@@ -53,13 +48,29 @@ class Digests:
         expected, found = published[engine], self._md5()
         if found == expected.md5:
             return None
-        other = next((c.engine for c in published.values() if c.md5 == found), None)
-        if other:
-            raise CheckpointError(f"{self.file} is the checkpoint of {other}, expected that of {engine}.")
+        self._refuse_anothers(engine, published)
         raise CheckpointError(
             f"{self.file} has the md5 {found}, expected {expected.md5}: it is damaged, or not what was "
             f"published. Fetch it again; if the weights are your own, write `sha256sum` of the file to {own}."
         )
+
+    def require_original(self, engine: str, published: Mapping[str, Checkpoint] = CHECKPOINTS) -> None:
+        """Raise ``CheckpointError`` if it was converted, or is another engine's, whoever vouches for it.
+
+        This reads the file once more: a start has no time for it.
+        """
+        if self.file.suffix == ".safetensors":
+            raise CheckpointError(
+                f"{self.file} was converted already. Name the file that it was made from, as published: "
+                f"{published[engine].file}, or weights of your own."
+            )
+        self._refuse_anothers(engine, published)
+
+    def _refuse_anothers(self, engine: str, published: Mapping[str, Checkpoint]) -> None:
+        found = self._md5()
+        other = next((c.engine for c in published.values() if c.md5 == found and c.engine != engine), None)
+        if other:
+            raise CheckpointError(f"{self.file} is the checkpoint of {other}, expected that of {engine}.")
 
 
 def _own(file: Path) -> Path:
@@ -73,29 +84,3 @@ def _require_own(own: Path, found: str) -> None:
         raise CheckpointError(
             f"The file beside {own} has the sha256 {found}, which is not what stands there."
         )
-
-
-def sign(file: Path) -> None:
-    """Write a converted file's digest in its place, where zeros stand."""
-    digest = _digest(file, "sha256")
-    with file.open("r+b") as stream:
-        header = stream.read(_LONGEST_HEADER_BYTES)
-        stream.seek(header.index(f'"digest":"{NO_DIGEST}"'.encode()) + len('"digest":"'))
-        stream.write(digest.encode())
-
-
-def _digest(file: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=algorithm != "md5")
-    with file.open("rb") as stream:
-        if file.suffix == ".safetensors":
-            digest.update(_header(stream))
-        while piece := stream.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _header(stream: BinaryIO) -> bytes:
-    """Return the header of a safetensors file with zeros in place of its digest."""
-    length = stream.read(_HEADER_LENGTH_BYTES)
-    header = stream.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER_BYTES))
-    return length + re.sub(rb'("digest":")[0-9a-f]{64}"', rb"\g<1>" + NO_DIGEST.encode() + b'"', header)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from worker.matting.published import Shape, shapes
 from worker.matting.swin import AREA, DEPTHS, WINDOW
 
 _EPSILON = 1e-5
@@ -105,3 +106,30 @@ def _value(published: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
 
 def _rest(published: Mapping[str, Tensor]) -> Weights:
     return {name: tensor for name, tensor in published.items() if name.endswith("threshold")}
+
+
+def folded_shapes() -> dict[str, Shape]:
+    """Name every tensor that ``fold`` gives, with its shape."""
+    folded: dict[str, Shape] = {}
+    for name, shape in shapes():
+        layer, _, part = name.rpartition(".")
+        if part == "relative_position_bias_table":
+            folded[f"{layer}.position"] = (shape[-1], AREA, AREA)
+        elif name.endswith("Hattn.gamma"):
+            folded |= _folded_pair(layer.removesuffix(".Hattn"))
+        elif name.endswith(".conv.weight") and "attn." not in name:
+            layer = layer.removesuffix(".conv")
+            folded |= {f"{layer}.weight": shape, f"{layer}.bias": shape[:1]}
+        elif part.endswith("threshold") or (name.startswith("backbone.") and "relative_position" not in name):
+            folded[name] = shape
+    return folded
+
+
+def _folded_pair(name: str) -> dict[str, Shape]:
+    asked, values = 4 * 8, 64
+    return {
+        f"{name}.asked.weight": (asked, 64),
+        f"{name}.asked.bias": (asked,),
+        f"{name}.value.weight": (values, 2 * 64),
+        f"{name}.value.bias": (values,),
+    }

@@ -1,30 +1,27 @@
 """InSPyReNet behind the port: one photo in, its opacity out, one network for every job of the process."""
 
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from shared.checkpoints import CHECKPOINTS
-from shared.errors import InternalError, OutOfMemoryError
 from worker.arrays import Alpha, Rgb
 from worker.matting import Matting
 from worker.matting.device_foreground import estimate_foreground_on
-from worker.matting.devices import choose_device, choose_precision, layers_for, name_of
+from worker.matting.devices import choose_device, choose_precision, layers_for
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
+from worker.matting.network_faults import once_more_without_memory, require_finite
 from worker.matting.saliency import enlarged, shows_subject, square, stretched
-from worker.matting.weights import read_weights
+from worker.matting.weights import Weights, name_of, read_weights
 
 log = logging.getLogger(__name__)
 
 _VERSION = "2"
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +38,12 @@ class InspyrenetEngine:
         """Implement ``MattingModel``."""
         small = square(rgb, self.network.side_px)
         seen = partial(self._see, small, *rgb.shape[:2])
-        return self.device_queue.submit(_once_more_without_memory, seen).result()
+        return self.device_queue.submit(once_more_without_memory, seen).result()
 
     @torch.inference_mode()
     def _see(self, small: Tensor, height: int, width: int) -> Matting:
         logits = self.network(small)
-        _require_finite(logits)
+        require_finite(logits)
         alpha: Alpha = enlarged(stretched(logits)[0], height, width).cpu().numpy()
         has_subject = bool(shows_subject(logits)[0])
         return Matting(alpha=alpha, has_subject=has_subject, seen_px=self.network.side_px)
@@ -61,28 +58,7 @@ class InspyrenetOnCuda(InspyrenetEngine):
     def foreground(self, rgb: Rgb, alpha: Alpha) -> Rgb:
         """Implement ``Unmixing``."""
         found = partial(estimate_foreground_on, self.device, rgb, alpha)
-        return self.device_queue.submit(_once_more_without_memory, found).result()
-
-
-def _require_finite(logits: Tensor) -> None:
-    if not logits.isfinite().all():
-        raise InternalError(
-            "The network gave numbers that are none; its weights or its precision are at fault."
-        )
-
-
-def _once_more_without_memory(ask: Callable[[], Answer]) -> Answer:
-    """Try again once with whatever the device's allocator holds back; then the delivery is refused."""
-    try:
-        return ask()
-    except torch.OutOfMemoryError:
-        log.warning("engine.out_of_memory")
-        torch.cuda.empty_cache()
-    try:
-        return ask()
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise OutOfMemoryError("The device has too little memory for one photo.") from error
+        return self.device_queue.submit(once_more_without_memory, found).result()
 
 
 def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEngine:
@@ -91,18 +67,26 @@ def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEng
     Raises
     ------
     CheckpointError
-        If the file cannot be used, or the device is not there.
+        If the file cannot be used.
+    DeviceMissingError
+        If the device is not there.
     """
     where = choose_device(device)
     weights = read_weights(digests, engine)
     precision = choose_precision(where, weights.verified)
-    log.info("engine.precision", extra={"device": str(where), "precision": name_of(precision)})
+    facts = {"precision": name_of(precision), "weights": weights.precision}
+    log.info("engine.precision", extra={"device": str(where), **facts})
     network = build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
     kind = partial(InspyrenetOnCuda, device=where) if where.type == "cuda" else InspyrenetEngine
     return kind(
         name=engine,
-        version=f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)})",
+        version=_version(where, precision, weights),
         checkpoint_sha256=weights.sha256,
         network=network,
         device_queue=ThreadPoolExecutor(1, "network"),
     )
+
+
+def _version(where: torch.device, precision: torch.dtype, weights: Weights) -> str:
+    rounded = "" if weights.precision == "float32" else f", weights in {weights.precision}"
+    return f"{_VERSION} (torch {torch.__version__}, {where.type}, {name_of(precision)}{rounded})"

@@ -1,6 +1,7 @@
 """The names and shapes of the published checkpoint's 1625 tensors: anything else is not InSPyReNet."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from torch import Tensor
 
@@ -12,15 +13,14 @@ _SHOWN = 3
 Shape = tuple[int, ...]
 
 
-def require_published(tensors: Mapping[str, Tensor]) -> None:
-    """Raise ``CheckpointError`` unless every tensor is there, of its shape, and no other is."""
-    expected = dict(shapes())
+def require_shapes(file: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> None:
+    """Raise ``CheckpointError`` unless every tensor of a file is there, of its shape, and no other is."""
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
     if wrong:
         shown = "; ".join(f"{n} is {found.get(n)}, expected {expected.get(n)}" for n in wrong[:_SHOWN])
         raise CheckpointError(
-            f"These are not the weights of InSPyReNet: {len(wrong)} tensors differ: {shown}."
+            f"{file} does not hold the weights of InSPyReNet: {len(wrong)} tensors differ: {shown}."
         )
 
 

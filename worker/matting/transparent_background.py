@@ -4,6 +4,7 @@ It is in a dependency group of its own and is imported only when it is asked for
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 
 from shared.checkpoints import CHECKPOINTS
-from worker.arrays import Rgb
+from worker.arrays import Alpha, Rgb
 from worker.matting import Matting
 from worker.matting.devices import choose_device
 from worker.matting.digests import Digests
+from worker.matting.network_faults import once_more_without_memory, require_finite
 from worker.matting.saliency import enlarged, shows_subject, square, stretched
 
 #: What importing torchvision registers its own code for.  Beside a torch for the CPU its library of kernels
@@ -72,17 +74,27 @@ class TransparentBackground:
 
     def alpha(self, rgb: Rgb) -> Matting:
         """Implement ``MattingModel``."""
-        height, width = rgb.shape[:2]
-        image = normalised(square(rgb, self.side_px)[0].numpy()).to(self.device)
-        with torch.inference_mode():
-            logits = self.network.forward_inspyre(image)["saliency"][-1][:, 0].float()
-            alpha = enlarged(stretched(logits)[0], height, width)
-        has_subject = bool(shows_subject(logits)[0])
-        return Matting(alpha=alpha.cpu().numpy(), has_subject=has_subject, seen_px=self.side_px)
+        small = normalised(square(rgb, self.side_px)[0].numpy())
+        return once_more_without_memory(partial(self._see, small, *rgb.shape[:2]))
+
+    @torch.inference_mode()
+    def _see(self, small: Tensor, height: int, width: int) -> Matting:
+        logits = self.network.forward_inspyre(small.to(self.device))["saliency"][-1][:, 0].float()
+        require_finite(logits)
+        alpha: Alpha = enlarged(stretched(logits)[0], height, width).cpu().numpy()
+        return Matting(alpha=alpha, has_subject=bool(shows_subject(logits)[0]), seen_px=self.side_px)
 
 
 def load_package(digests: Digests, device: str) -> TransparentBackground:
-    """Build the engine from the checkpoint of ``inspyrenet-base``; ``CheckpointError`` if there is none."""
+    """Build the engine from the published checkpoint of ``inspyrenet-base``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be used.
+    DeviceMissingError
+        If the device is not there.
+    """
     where = choose_device(device)
     digests.require_known("inspyrenet-base")
     side_px = CHECKPOINTS["inspyrenet-base"].side_px

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from shared.checkpoints import CHECKPOINTS, CheckpointError
-from worker.matting.devices import choose_device, layers_for, name_of, precisions
+from worker.matting.devices import choose_device, layers_for, precisions
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
 from worker.matting.package_process import Package, PackageMissingError
 from worker.matting.saliency import square, stretched
-from worker.matting.weights import read_weights, verified_file
+from worker.matting.weights import name_of, read_weights, verified_file
 
 _LEVEL = 1 / 255
 
@@ -112,6 +112,7 @@ def _upright(photo: Path) -> NDArray[np.uint8]:
 def main(engine: str, checkpoint: Path, photos: Sequence[Path]) -> None:
     """Compare, say so, decide."""
     digests, comparisons = Digests.begin(checkpoint), []
+    digests.require_original(engine)
     with Package() as package:
         for comparison in compare(engine, digests, photos, package):
             comparisons.append(comparison)

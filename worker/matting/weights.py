@@ -15,13 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from shared.checkpoint_files import FORMAT, NO_DIGEST, read_facts, sign
 from shared.checkpoints import CheckpointError
-from worker.matting.digests import NO_DIGEST, Digests, sign
-from worker.matting.folding import fold
-from worker.matting.published import require_published
-
-#: Of our own files; another number is another layout.
-_FORMAT = "cutout-inspyrenet-1"
+from worker.matting.digests import Digests
+from worker.matting.folding import fold, folded_shapes
+from worker.matting.published import Shape, require_shapes, shapes
 
 Verified = Mapping[str, Any]  #: by precision, what ``model verify`` measured; only what has passed
 
@@ -33,10 +31,11 @@ class Weights:
     tensors: Mapping[str, Tensor]  #: as ``fold`` gives them
     sha256: str  #: of the published file
     verified: Verified = field(default_factory=dict)
+    precision: str = "float32"  #: that they have been rounded to
 
 
-def read_weights(digests: Digests, engine: str) -> Weights:
-    """Read the checkpoint of an engine.
+def read_weights(digests: Digests, engine: str, folded: Mapping[str, Shape] | None = None) -> Weights:
+    """Read the checkpoint of an engine; a converted one holds what is folded so.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def read_weights(digests: Digests, engine: str) -> Weights:
         If the file is damaged, is another's, or does not hold the weights of this network.
     """
     if digests.file.suffix == ".safetensors":
-        return _read_converted(digests, engine)
+        return _read_converted(digests, engine, folded or folded_shapes())
     digests.require_known(engine)
     tensors = read_published(digests.file)
     return Weights(tensors=fold(tensors), sha256=digests.sha256, verified=read_verified(digests))
@@ -58,25 +57,28 @@ def read_published(file: Path) -> Mapping[str, Tensor]:
         raise CheckpointError(f"{file} does not hold tensors and nothing else: {_short(error)}") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise CheckpointError(f"{file} does not hold tensors by their names.")
-    require_published(tensors)
+    require_shapes(file, tensors, dict(shapes()))
     return tensors
 
 
-def _read_converted(digests: Digests, engine: str) -> Weights:
-    try:
-        with safe_open(digests.file, "pt") as file:
-            facts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{digests.file} is damaged: {_short(error)}. Convert it again.") from error
-    if facts.get("format") != _FORMAT:
-        raise CheckpointError(f"{digests.file} was not written by this version of `./cutout model convert`.")
+def _read_converted(digests: Digests, engine: str, folded: Mapping[str, Shape]) -> Weights:
+    facts = read_facts(digests.file)
     if facts.get("digest") != digests.sha256:
         raise CheckpointError(f"{digests.file} is damaged: its digest is not what it was. Convert it again.")
     if facts["engine"] != engine:
         raise CheckpointError(f"{digests.file} is for {facts['engine']}, expected one for {engine}.")
-    verified = json.loads(facts["verified"]) or read_verified(digests, facts["sha256"])
-    return Weights(tensors=tensors, sha256=facts["sha256"], verified=verified)
+    try:
+        with safe_open(digests.file, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{digests.file} is damaged: {_short(error)}. Convert it again.") from error
+    require_shapes(digests.file, tensors, folded)
+    return Weights(
+        tensors=tensors,
+        sha256=facts["sha256"],
+        verified=json.loads(facts["verified"]) or read_verified(digests, facts["sha256"]),
+        precision=facts["precision"],
+    )
 
 
 def write_converted(weights: Weights, engine: str, precision: torch.dtype, file: Path) -> None:
@@ -84,7 +86,7 @@ def write_converted(weights: Weights, engine: str, precision: torch.dtype, file:
     tensors = {
         n: t.to(precision if _may_round(n, t) else t.dtype).contiguous() for n, t in weights.tensors.items()
     }
-    facts = {"format": _FORMAT, "engine": engine, "sha256": weights.sha256}
+    facts = {"format": FORMAT, "engine": engine, "sha256": weights.sha256, "precision": name_of(precision)}
     facts |= {"verified": json.dumps(dict(weights.verified)), "digest": NO_DIGEST}
     part = file.with_suffix(".part.safetensors")
     save_file(tensors, part, facts)
@@ -95,6 +97,11 @@ def write_converted(weights: Weights, engine: str, precision: torch.dtype, file:
 def _may_round(name: str, tensor: Tensor) -> bool:
     """Whether a tensor is used in the network's precision; thresholds and contexts' kernels are not."""
     return tensor.ndim > 1 and "conv_out1" not in name
+
+
+def name_of(precision: torch.dtype) -> str:
+    """Return what a precision is called in settings, files and logs."""
+    return str(precision).removeprefix("torch.")
 
 
 def verified_file(file: Path) -> Path:

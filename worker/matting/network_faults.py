@@ -1,0 +1,61 @@
+"""What goes wrong in a network and is not the photo's fault: numbers that are none, no memory left."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from shared.errors import InternalError, OutOfMemoryError
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: How CUDA and its libraries say it, beside torch's own allocator; they find none left to begin with, too.
+_WITHOUT_MEMORY = (
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDA error: out of memory",
+)
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise ``InternalError`` unless what a network gave is numbers."""
+    if not logits.isfinite().all():
+        raise InternalError(
+            "The network gave numbers that are none; its weights or its precision are at fault."
+        )
+
+
+def once_more_without_memory(ask: Callable[[], Answer]) -> Answer:
+    """Try again once with whatever the device's allocator holds back; then the delivery is refused.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If that was not enough.
+    """
+    try:
+        return ask()
+    except RuntimeError as error:
+        if not _is_without_memory(error):
+            raise
+    log.warning("engine.out_of_memory")
+    torch.cuda.empty_cache()  # here and no sooner: the error held what the first try had made
+    try:
+        return ask()
+    except RuntimeError as error:
+        if not _is_without_memory(error):
+            raise
+        torch.cuda.empty_cache()
+        raise OutOfMemoryError("The device has too little memory for one photo.") from error
+
+
+def _is_without_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in _WITHOUT_MEMORY)
