@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 REFERENCE := .venv-reference/.installed
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-gpu bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -74,6 +74,9 @@ bench-edges: setup  ## measure what refined edges gain, on photos whose opacity 
 
 bench-engine: setup reference  ## measure our inference beside the published package
 	$(BIN)/python -m bench --engine
+
+bench-gpu: setup  ## measure the network and whole photos on a CUDA device, minutes
+	$(BIN)/python -m bench.gpu
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap
 	$(BIN)/python -m bench.image_sizes
