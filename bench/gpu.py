@@ -51,6 +51,7 @@ class Plan:
     device: torch.device
     clock: Clock
     tensors: dict[str, Tensor]  #: as they are published
+    folded: dict[str, Tensor]  #: as our network takes them
     package: Callable[[Path, int, str], Any] | None  #: builds theirs, where it is installed
     photo: bytes = field(default_factory=PHOTO.read_bytes)
     sides_px: tuple[int, ...] = (384, 1024)
@@ -70,12 +71,12 @@ class Plan:
 
 def networks(plan: Plan) -> Iterator[Row]:
     """Measure upload and network, one photo at a time; theirs is the package as it is, in float32."""
-    rgb, folded = decode(plan.photo).rgb, fold(plan.tensors)
+    rgb = decode(plan.photo).rgb
     for side_px in plan.sides_px:
         small = square(rgb, side_px)
         theirs_s = _theirs_s(plan, small)
         for precision in precisions(plan.device):
-            ours = build_inspyrenet(folded, layers_for(plan.device, precision), side_px)
+            ours = build_inspyrenet(plan.folded, layers_for(plan.device, precision), side_px)
             found_s = plan.median_s(partial(ours, small))
             yield _ms(f"upload and network at {side_px}, {name_of(precision)}", found_s, theirs_s)
 
@@ -105,14 +106,14 @@ def foregrounds(plan: Plan) -> Iterator[Row]:
 
 def wholes(plan: Plan) -> Iterator[Row]:
     """Measure photos from file to RGBA pixels, alone and many in flight, in what the device multiplies."""
-    folded, side_px = fold(plan.tensors), plan.sides_px[-1]
+    side_px = plan.sides_px[-1]
     for precision in precisions(plan.device):
         queue = MarkedQueue(plan.clock)
         engine = InspyrenetOnCuda(
             name="random",
             version="bench",
             checkpoint_sha256="",
-            network=build_inspyrenet(folded, layers_for(plan.device, precision), side_px),
+            network=build_inspyrenet(plan.folded, layers_for(plan.device, precision), side_px),
             device_queue=queue,
             device=plan.device,
         )
@@ -172,7 +173,14 @@ def main() -> None:
     here = this_machine()
     machine = replace(here, cpu=f"{torch.cuda.get_device_name()} beside {here.cpu}")
     package = network if find_spec("transparent_background") else None
-    plan = Plan(device=choose_device("cuda"), clock=CudaClock(), tensors=random_published(), package=package)
+    tensors = random_published()
+    plan = Plan(
+        device=choose_device("cuda"),
+        clock=CudaClock(),
+        tensors=tensors,
+        folded=fold(tensors),
+        package=package,
+    )
     rows = run(plan, machine, ROOT / "bench" / "results")
     print(f"{machine.sentence()}\n\n{table(rows)}")
 
