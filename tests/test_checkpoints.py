@@ -139,6 +139,16 @@ def test_a_converted_file_says_in_which_precision_its_weights_are(tmp_path: Path
     assert read_weights(Digests.begin(file), ENGINE, FOLDED).precision == "bfloat16"
 
 
+def test_what_maps_contexts_is_never_rounded(tmp_path: Path) -> None:
+    """In float16 it would be next to nothing: contexts are sums over a million pixels."""
+    names = ("attention0.conv_key.0.weight", "attention0.conv_query.0.weight")
+    tensors = {name: torch.full((2, 2), 1e-7) for name in names}
+    file = tmp_path / "rounded.safetensors"
+    write_converted(Weights(tensors=tensors, sha256="5" * 64), ENGINE, torch.float16, file)
+    found = read_weights(Digests.begin(file), ENGINE, {name: (2, 2) for name in names}).tensors
+    assert [found[name].dtype for name in names] == [torch.float32, torch.float16]
+
+
 def test_a_converted_file_is_for_one_engine(converted: Path) -> None:
     assert "is for inspyrenet-fast, expected one for inspyrenet-base" in refusal(converted, "inspyrenet-base")
 

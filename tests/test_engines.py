@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,13 @@ import torch
 from shared.checkpoints import CHECKPOINTS, CheckpointError
 from shared.settings import Settings
 from worker.engine import build_engine
-from worker.matting.devices import DeviceMissingError, choose_device, choose_precision, precisions
+from worker.matting.devices import (
+    DeviceMissingError,
+    choose_device,
+    choose_precision,
+    layers_for,
+    precisions,
+)
 from worker.matting.weights import Weights, write_converted
 
 
@@ -99,19 +106,98 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_not_replaced_by_the_cpu() 
         choose_device("cuda")
 
 
+@pytest.fixture
+def with_cuda(monkeypatch) -> Iterator[None]:
+    """A machine with a GPU, as far as is asked here; torch's own flags are put back."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda *, including_emulation: not including_emulation
+    )
+    flags = [(b, b.allow_tf32) for b in (torch.backends.cudnn, torch.backends.cuda.matmul)]
+    for backend, _ in flags:
+        backend.allow_tf32 = True
+    yield
+    for backend, was_allowed in flags:
+        backend.allow_tf32 = was_allowed
+
+
+@pytest.mark.parametrize("asked", ["cuda", "auto"])
+@pytest.mark.usefixtures("with_cuda")
+def test_float32_on_cuda_is_float32(asked: str) -> None:
+    """CuDNN would round it to 10 bits, TF32, before it multiplies."""
+    assert choose_device("cpu").type == "cpu"
+    assert torch.backends.cudnn.allow_tf32, "the CPU has no say in what CUDA does"
+    assert choose_device(asked).type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert layers_for(torch.device("cuda"), torch.float32).dtype is torch.float32
+
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+def found_on(device: str, **seconds: float | None) -> dict[str, dict[str, object]]:
+    """What ``model verify`` keeps, where these precisions have passed; ``None`` for no time."""
+    return {name: {"device": device} | ({"median_s": s} if s else {}) for name, s in seconds.items()}
+
+
+@pytest.mark.usefixtures("with_cuda")
 def test_until_a_checkpoint_is_verified_it_runs_in_float32_and_that_is_said(caplog) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert choose_precision(torch.device("cuda"), {"float32": {}}) is torch.float32
-    [record] = caplog.records
-    assert (record.message, record.wanted) == ("engine.unverified", "float16")
-    assert choose_precision(torch.device("cuda"), {"float16": {}}) is torch.float16
+    elsewhere = found_on("cpu", bfloat16=1.0, float32=2.0)
+    for verified in ({}, {"bfloat16": {}}, elsewhere):
+        with caplog.at_level(logging.WARNING):
+            assert choose_precision(CUDA, verified) is torch.float32
+        [record] = caplog.records
+        assert (record.message, record.wanted) == ("engine.unverified", "bfloat16")
+        caplog.clear()
 
 
-def test_a_cpu_that_does_not_multiply_bfloat16_is_not_asked_to(monkeypatch, caplog) -> None:
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert precisions(cpu) == (torch.float32,)
-    assert choose_precision(cpu, {"bfloat16": {}, "float32": {}}) is torch.float32
+@pytest.mark.usefixtures("with_cuda")
+def test_of_what_has_passed_the_fastest_that_was_measured_is_run(caplog) -> None:
+    assert choose_precision(CUDA, found_on("cuda", bfloat16=0.03, float16=0.02, float32=0.1)) is torch.float16
+    assert (
+        choose_precision(CUDA, found_on("cuda", bfloat16=0.02, float16=0.03, float32=0.1)) is torch.bfloat16
+    )
+    assert choose_precision(CUDA, found_on("cuda", bfloat16=0.2, float32=0.1)) is torch.float32
+    assert choose_precision(CUDA, found_on("cuda", float16=0.02, float32=0.1)) is torch.float16
+    assert choose_precision(CUDA, found_on("cuda", float32=0.1)) is torch.float32
+    assert not caplog.records, "all of these were verified"
+
+
+@pytest.mark.usefixtures("with_cuda")
+def test_where_no_time_was_taken_the_order_of_the_precisions_stands() -> None:
+    assert precisions(CUDA) == (torch.bfloat16, torch.float16, torch.float32)
+    passed = found_on("cuda", float32=None, float16=None, bfloat16=None)
+    assert choose_precision(CUDA, passed) is torch.bfloat16
+    del passed["bfloat16"]
+    assert choose_precision(CUDA, passed) is torch.float16
+
+
+def test_a_gpu_that_only_emulates_bfloat16_is_not_asked_to(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: including_emulation)
+    assert precisions(CUDA) == (torch.float16, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_bfloat16", "has_amx"),
+    [
+        ("AVX2", False, False),
+        ("AVX2", True, True),  # torch was told to keep to AVX2
+        ("AVX512", False, False),  # oneDNN says that it can, and converts
+        ("AVX512", True, False),
+        ("AVX512", False, True),
+    ],
+)
+def test_a_cpu_that_does_not_multiply_bfloat16_is_not_asked_to(
+    monkeypatch, caplog, capability, has_bfloat16, has_amx
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bfloat16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    best = torch.bfloat16 if capability == "AVX512" and (has_bfloat16 or has_amx) else torch.float32
+    assert precisions(CPU)[0] is best
+    assert choose_precision(CPU, found_on("cpu", bfloat16=1.0, float32=2.0)) is best
     assert not caplog.records, "there is nothing to verify"
 
 

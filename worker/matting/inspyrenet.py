@@ -8,7 +8,7 @@ Kim et al., "Revisiting Image Pyramid Structure for High Resolution Salient Obje
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -113,8 +113,8 @@ class Sica:
     """
 
     query: tuple[Layer, Layer]
-    key: tuple[Layer, Layer]
-    value: tuple[Layer, Layer]
+    key: tuple[Layer, Layer]  #: float32, as contexts are
+    value: tuple[Layer, Layer]  #: likewise
     out1: tuple[Tensor, Tensor]  #: kernel and bias
     out2_x: Layer
     out2_context: Layer
@@ -149,7 +149,7 @@ class Sica:
         return torch.cat(parts, 1)
 
     def _contexts(self, x: Tensor, certainty: Tensor, size: torch.Size) -> Tensor:
-        """Add up features by certainty; (B, 3 or 5, C) float32.
+        """Add up features by certainty; (B, 3 or 5, C) float32: sums over a million pixels, beyond float16.
 
         The published network reads the memory of (C, H, W) as if it were (H * W, C), and was trained so.
         Every channel then gives as many rows of C, and a few channels at a time will do.
@@ -165,7 +165,7 @@ class Sica:
     def _likeness(self, x: Tensor, contexts: Tensor) -> Tensor:
         """Return how much each pixel attends to each context; (B, 3 or 5, H, W)."""
         batch, _, height, width = x.shape
-        key = _mapped(self.key, contexts, x.dtype)  # (B, 3 or 5, 64)
+        key = _mapped(self.key, contexts).to(x.dtype)  # (B, 3 or 5, 64)
         query = self.query[1](self.query[0](x)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, 64)
         likeness = (query @ key.transpose(1, 2)).float() * DEPTH**-0.5
         return likeness.softmax(-1).to(x.dtype).transpose(1, 2).view(batch, -1, height, width)
@@ -177,14 +177,14 @@ class Sica:
         by the values first, and convolves the likeness.
         """
         kernel, bias = self.out1
-        values = _mapped(self.value, contexts, likeness.dtype).float()  # (B, 3 or 5, 64)
+        values = _mapped(self.value, contexts)  # (B, 3 or 5, 64)
         kernels = torch.einsum("ocyx,bkc->bokyx", kernel, values).to(likeness.dtype)  # (B, 64, 3 or 5, 3, 3)
         seen = [F.conv2d(m[None], k, bias, padding=1) for m, k in zip(likeness, kernels, strict=True)]
         return F.relu_(torch.cat(seen) if len(seen) > 1 else seen[0])
 
 
-def _mapped(layers: tuple[Layer, Layer], contexts: Tensor, dtype: torch.dtype) -> Tensor:
-    return layers[1](layers[0](contexts.to(dtype)))
+def _mapped(layers: tuple[Layer, Layer], contexts: Tensor) -> Tensor:
+    return layers[1](layers[0](contexts))
 
 
 def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
@@ -309,6 +309,9 @@ class _Maker:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return self.layers.linear(weight.flatten(1), bias, activation)
 
+    def linear_twice(self, name: str) -> tuple[Layer, Layer]:
+        return self.linear(f"{name}.0", "relu"), self.linear(f"{name}.1", "relu")
+
     def pair(self, name: str) -> AxialPair:
         return AxialPair(asked=self.linear(f"{name}.asked"), value=self.linear(f"{name}.value"))
 
@@ -338,6 +341,7 @@ class _Maker:
         )
 
     def sica(self, name: str) -> Sica:
+        exact = replace(self, layers=self.layers.in_float32())
         out2, bias2 = self.weights[f"{name}.conv_out2.weight"], self.weights[f"{name}.conv_out2.bias"]
         features = out2.shape[1] - DEPTH
         device, dtype = self.layers.device, self.layers.dtype
@@ -346,8 +350,8 @@ class _Maker:
         laplacian = self.weights.get(f"{name}.lthreshold", threshold).to(device, torch.float32)
         return Sica(
             query=(self.conv(f"{name}.conv_query.0", "relu"), self.conv(f"{name}.conv_query.1", "relu")),
-            key=(self.linear(f"{name}.conv_key.0", "relu"), self.linear(f"{name}.conv_key.1", "relu")),
-            value=(self.linear(f"{name}.conv_value.0", "relu"), self.linear(f"{name}.conv_value.1", "relu")),
+            key=exact.linear_twice(f"{name}.conv_key"),
+            value=exact.linear_twice(f"{name}.conv_value"),
             out1=(kernel.to(device, torch.float32), bias.to(device, dtype)),
             out2_x=self.layers.conv(out2[:, :features], None),
             out2_context=self.layers.conv(out2[:, features:], bias2, "relu"),

@@ -5,7 +5,7 @@ compiler; elsewhere they are torch's own.  Maps are (B, C, H, W) in channels-las
 its tokens (B, H * W, C) are the same bytes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -34,6 +34,10 @@ class Layers(Protocol):
         """Of weights and activations."""
         ...
 
+    def in_float32(self) -> "Layers":
+        """Return layers of the same device for what no reduced precision can hold."""
+        ...
+
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Prepare a weight of (outputs, inputs)."""
         ...
@@ -57,6 +61,10 @@ class OneDnnLayers:
 
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def in_float32(self) -> Layers:
+        """Implement ``Layers``."""
+        return replace(self, dtype=torch.float32)
 
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Implement ``Layers``."""
@@ -116,6 +124,10 @@ class TorchLayers:
 
     dtype: torch.dtype
     device: torch.device
+
+    def in_float32(self) -> Layers:
+        """Implement ``Layers``."""
+        return replace(self, dtype=torch.float32)
 
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Implement ``Layers``."""

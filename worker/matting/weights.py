@@ -94,9 +94,13 @@ def write_converted(weights: Weights, engine: str, precision: torch.dtype, file:
     part.replace(file)
 
 
+#: Layers that map contexts, which are too large and too few to be rounded.
+_OF_CONTEXTS = ("conv_key", "conv_value", "conv_out1")
+
+
 def _may_round(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor is used in the network's precision; thresholds and contexts' kernels are not."""
-    return tensor.ndim > 1 and "conv_out1" not in name
+    """Whether a tensor is used in the network's precision; thresholds and what maps contexts are not."""
+    return tensor.ndim > 1 and not any(part in name for part in _OF_CONTEXTS)
 
 
 def name_of(precision: torch.dtype) -> str:
