@@ -31,13 +31,14 @@ from bench.rows import Row, table, write
 from worker.decode import decode
 from worker.foreground import estimate_foreground
 from worker.matting.device_foreground import estimate_foreground_on
-from worker.matting.devices import choose_device, layers_for, name_of, precisions
+from worker.matting.devices import choose_device, layers_for, precisions
 from worker.matting.folding import fold, relative_position_index
 from worker.matting.inspyrenet import build_inspyrenet
 from worker.matting.inspyrenet_engine import InspyrenetOnCuda
 from worker.matting.published import shapes
 from worker.matting.saliency import enlarged, square
 from worker.matting.transparent_background import network, normalised
+from worker.matting.weights import name_of
 
 _DISC_PX = 1024
 #: Batch norms of what is summed over all pixels.

@@ -145,7 +145,7 @@ def test_what_maps_contexts_is_never_rounded(tmp_path: Path) -> None:
     tensors = {name: torch.full((2, 2), 1e-7) for name in names}
     file = tmp_path / "rounded.safetensors"
     write_converted(Weights(tensors=tensors, sha256="5" * 64), ENGINE, torch.float16, file)
-    found = read_weights(Digests.begin(file), ENGINE, {name: (2, 2) for name in names}).tensors
+    found = read_weights(Digests.begin(file), ENGINE, dict.fromkeys(names, (2, 2))).tensors
     assert [found[name].dtype for name in names] == [torch.float32, torch.float16]
 
 
