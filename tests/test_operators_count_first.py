@@ -5,7 +5,7 @@ import pty
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -49,6 +49,14 @@ def at_a_terminal(served: Served, *words: str) -> Iterator[tuple[subprocess.Pope
     finally:
         os.close(operator)
         os.close(terminal)
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C until it is heard: just before the read that waits for an answer, it is not."""
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
 
 
 def everything(world: ApiWorld) -> dict[str, int]:
@@ -150,7 +158,7 @@ def test_who_does_not_say_yes_has_begun_nothing(
         if isinstance(answer, bytes):
             os.write(operator, answer)
         else:
-            process.send_signal(answer)
+            interrupt(process)
         said = process.stderr.read()
     assert (process.returncode, "nothing was begun" in said) == (status, status == 1)
     assert [order["dry_run"] for order in served.orders] == [True]
