@@ -1,17 +1,16 @@
 """A crowd of large uploads at once (L2)."""
 
 import http.client
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import quantiles
-from typing import Self
 
 import httpx
 
 from bench.progress import track
+from tests.chaos.beside import Beside
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
@@ -78,21 +77,13 @@ def _rss_mb(plant: Plant) -> float:
     return plant.inner(plant.api).memory_info().rss / 1e6
 
 
-class _Peak(threading.Thread):
+class _Peak(Beside):
     """Watches how much memory the API holds."""
 
     def __init__(self, plant: Plant) -> None:
-        super().__init__(daemon=True)
-        self._plant, self._over, self.mb = plant, threading.Event(), 0.0
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
+        super().__init__()
+        self._plant, self.mb = plant, 0.0
 
     def run(self) -> None:
-        while not self._over.wait(0.05):
+        while not self.over.wait(0.05):
             self.mb = max(self.mb, _rss_mb(self._plant))

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import quantiles
-from typing import Self
 
 import psutil
 
@@ -22,6 +20,7 @@ from shared import messages
 from shared.errors import TransientError
 from shared.pace import ONE_MACHINE
 from shared.topology import topology
+from tests.chaos.beside import Beside
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
 from tests.promises import BrokenPromiseError, require
@@ -130,26 +129,18 @@ def _age_s(owed: os.DirEntry[str]) -> float:
     return 0.0
 
 
-class _Watch(threading.Thread):
+class _Watch(Beside):
     """Looks at the promises of some jobs each second, while they are kept."""
 
     def __init__(self, plant: Plant, ids: Sequence[str], dice: Random, found: list[str]) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self._plant, self._ids, self._found, self.looks = plant, ids, found, 0
-        self._dice, self._over = Random(dice.random()), threading.Event()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
+        self._dice = Random(dice.random())
 
     def run(self) -> None:
         # Always the same ones, and others: what goes back is seen by whoever has looked before.
         same = self._dice.sample(self._ids, min(SAMPLE, len(self._ids)))
-        while not self._over.wait(1.0):
+        while not self.over.wait(1.0):
             others = self._dice.sample(self._ids, min(SAMPLE, len(self._ids)))
             for job_id in [*same, *others]:
                 with violations(self._found, f"{job_id} meanwhile"), contextlib.suppress(TransientError):

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Self
 
+from tests.chaos.beside import Beside
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
@@ -129,25 +129,17 @@ class _Client:
         return False
 
 
-class _Crowd(threading.Thread):
+class _Crowd(Beside):
     """Slow clients in one thread; who is cut off comes again, until they are let go."""
 
     def __init__(self, plant: Plant, number: int) -> None:
-        super().__init__(daemon=True)
-        self._address, self._over, self._is_let_go = plant.address(plant.api), threading.Event(), False
+        super().__init__()
+        self._address, self._is_let_go = plant.address(plant.api), False
         self.cut, self.longest_s = 0, 0.0
         self._clients = [self._client(n) for n in range(number)]
 
     def _client(self, number: int) -> _Client:
         return _Client(self._address, at_once=(len(_HEAD), 1)[number % 2])
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
 
     def let_go(self, within_s: float) -> None:
         """Wait until all have been cut off, and come no more; who is left counts as held until now."""
@@ -157,7 +149,7 @@ class _Crowd(threading.Thread):
         self.longest_s = max([self.longest_s, *held_s])
 
     def run(self) -> None:
-        while self._clients and not self._over.wait(1.0):
+        while self._clients and not self.over.wait(1.0):
             for number, client in enumerate(self._clients):
                 if not client.sends():
                     self._clients[number] = self._again(number, client)
