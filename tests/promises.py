@@ -45,7 +45,7 @@ class Promises:
 
     ledger: Ledger  #: over ports that nothing happens to
     inferences: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    _terminals: dict[str, int] = field(default_factory=dict)  #: generations by name
+    _terminals: dict[str, dict[str, int]] = field(default_factory=dict)  #: by job, generations by name
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  #: (epoch, rank) by job
     _whole: dict[str, int] = field(default_factory=dict)  #: generations of pictures that were read
     _decoded: set[str] = field(default_factory=set)  #: by sha256
@@ -61,24 +61,23 @@ class Promises:
         found = self._generations("")
         changed = {name for name, _ in found.items() ^ self._found.items()}
         self._found = found
-        self._require_terminals(found)
-        for job_id in {match[0] for name in changed if (match := _JOB.search(name))}:
-            records_of_it = [name for name in found if name.startswith(records.job_prefix(job_id))]
-            if records_of_it:
-                require(records.accepted_name(job_id) in found, "I6", f"{job_id}: records without a promise")
-                self._check_job(self.job(job_id), found)
+        kept = _by_job(found)
+        for job_id in self._terminals.keys() | kept.keys():
+            self._require_terminals(job_id, kept.get(job_id, {}))
+        for job_id in kept.keys() & {match[0] for name in changed if (match := _JOB.search(name))}:
+            require(records.accepted_name(job_id) in found, "I6", f"{job_id}: records without a promise")
+            self._check_job(self.job(job_id), found)
 
     def check_job(self, job_id: str) -> None:
         """Hold one job against what was promised, without a look at all the others."""
         # In this order: a marker that is gone was followed by all that it stood for, and a job that has
         # succeeded was preceded by its pictures.
         owed, kept = self._generations(f"open/{job_id}."), self._generations(records.job_prefix(job_id))
-        found = owed | kept
-        self._require_terminals(found, records.job_prefix(job_id))
+        self._require_terminals(job_id, kept)
         if kept:
             job = self.ledger.job(job_id)
             require(job, "I6", f"{job_id}: records without a promise")
-            self._check_job(job, found | self._generations(f"results/{job_id}/"))
+            self._check_job(job, owed | kept | self._generations(f"results/{job_id}/"))
 
     def _generations(self, prefix: str) -> dict[str, int]:
         return {stat.name: stat.generation for stat in self.store.list(prefix).objects}
@@ -88,10 +87,11 @@ class Promises:
         require(job, "I1", f"{job_id} was accepted and is not there")
         return job
 
-    def _require_terminals(self, found: Mapping[str, int], prefix: str = "jobs/") -> None:
-        for name, generation in [t for t in self._terminals.items() if t[0].startswith(prefix)]:
-            require(found.get(name) == generation, "I2", f"{name} has changed or is gone")
-        self._terminals |= {name: g for name, g in found.items() if name.endswith("/terminal.json")}
+    def _require_terminals(self, job_id: str, kept: Mapping[str, int]) -> None:
+        seen = self._terminals.setdefault(job_id, {})
+        for name, generation in seen.items():
+            require(kept.get(name) == generation, "I2", f"{name} has changed or is gone")
+        seen |= {name: g for name, g in kept.items() if name.endswith("/terminal.json")}
 
     def _check_job(self, job: Job, found: Mapping[str, int]) -> None:
         now = (job.worked.number, _RANKS[job.status])
@@ -180,6 +180,15 @@ class Promises:
         if job.terminal.status == "failed" and error["slug"] not in PHOTO_FAULTS:
             dead = records.dead_name(job.terminal.at, job_id, job.worked.number)
             require(self.store.list(dead).objects, "I1", f"{job_id} failed and no operator is told")
+
+
+def _by_job(found: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return what lies under each job's own name, without markers and pictures."""
+    kept: dict[str, dict[str, int]] = {}
+    for name, generation in found.items():
+        if name.startswith("jobs/") and (match := _JOB.search(name)):
+            kept.setdefault(match[0], {})[name] = generation
+    return kept
 
 
 def _is_whole(data: bytes, picture: Mapping[str, Any]) -> bool:
