@@ -499,6 +499,22 @@ def _deliver_again(machine: Machine, dice: Random) -> None:
         machine.deliver_again(dice.randrange(256), dice.randrange(256), dice.randint(1, 3))
 
 
+def _wear_out(machine: Machine, dice: Random) -> None:
+    """Have one attempt after the other at the same message die or fail over its photo."""
+    for _ in range(dice.randint(2, 6)):
+        machine.deliver(0, dice.randrange(256))
+        for _ in range(60):
+            tasks = [t for t in machine.sim.runnable() if t.what == "delivery"]
+            if not tasks or any(t.stop.port == "model" for t in tasks):
+                break
+            machine.go_on_with(dice.choice(tasks), 0)
+        if dice.random() < 0.5:
+            _infer_badly(machine, dice)
+            machine.go_on(30, 0)
+        machine.kill_every_worker()
+        machine.turn_the_clock(61)
+
+
 def _beat_badly(machine: Machine, dice: Random) -> None:
     """Let an attempt beat, perhaps with answers that are lost, and stop in the middle of the last beat."""
     machine.deliver(dice.randrange(256), dice.randrange(256))
@@ -596,6 +612,7 @@ _TROUBLE: dict[Act, float] = {
     _beat_badly: 2,
     _deliver_again: 2,
     _infer_badly: 2,
+    _wear_out: 0.3,
     lambda m, d: m.turn_the_clock(d.choice(SPANS_S)): 4,
     lambda m, d: m.set_a_clock_wrong(d.randrange(256), d.choice([-1, 1, 24])): 0.3,
     lambda m, d: m.stop_a_worker(d.randrange(256)): 0.4,

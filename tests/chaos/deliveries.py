@@ -20,7 +20,7 @@ from shared.records import Terminal
 from shared.subscriptions import rfc3339
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
-from tests.promises import require
+from tests.promises import Promises, require
 from tests.world import push_body
 
 DUPLICATES = 32
@@ -107,6 +107,7 @@ def _unmoved(plant: Plant) -> list[float]:
     settling.erase(plant.ledger, erased, kind="erasure", by="client")
     for job_id in (settled, cancelled, erased):
         _age(plant, job_id)
+    plant.promises = Promises(plant.ledger)  # a file's time is its generation: all that was seen is new
     with _unchanged(plant):
         return [
             _took_ms(plant, _envelope(job_id, epoch))
