@@ -97,7 +97,7 @@ def submit_upload(world: Turned) -> bool:
 
 
 def deliver_published(world: Turned) -> bool:
-    """Deliver what is published; what is refused comes again."""
+    """Deliver what is published; what is refused comes again, what is owed the sweep publishes."""
     for message in list(world.queue.published):
         about = decode(message.data)
         if (
@@ -105,7 +105,9 @@ def deliver_published(world: Turned) -> bool:
             is Outcome.ACK
         ):
             world.queue.published.remove(message)
-    return not world.queue.published
+    if is_owed := bool(world.left("open/")):
+        SWEEP(world)
+    return not is_owed
 
 
 def _plan(world: Turned) -> Plan:
