@@ -9,7 +9,7 @@ REFERENCE := .venv-reference/.installed
 # Tests start hundreds of processes: none is to compile the same code again, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-gpu bench-image-sizes bench-protocols bench-delivery bench-dead-letters bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-gpu bench-image-sizes bench-protocols bench-runtimes bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -77,6 +77,10 @@ bench-edges: setup  ## measure what refined edges gain, on photos whose opacity 
 
 bench-engine: setup reference  ## measure our inference beside the published package
 	$(BIN)/python -m bench --engine
+
+bench-runtimes: setup reference  ## measure our inference beside the same network under OpenVINO, 5 minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group openvino -c constraints.txt
+	$(BIN)/python -m bench --only runtimes
 
 bench-gpu: setup  ## measure the network and whole photos on a CUDA device, minutes
 	$(BIN)/python -m bench.gpu

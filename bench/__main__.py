@@ -27,8 +27,10 @@ from bench import (
     queue_hop,
     recovery,
     redelivery,
+    runtimes,
     submit,
     sweeping,
+    upsampling,
 )
 from bench.effort import FULL, QUICK, Effort
 from bench.load import Drive, load_process
@@ -66,7 +68,10 @@ ENGINE: dict[str, Measurement] = {
     "engine_photos": engine.measure_photos,
     "engine_foregrounds": engine.measure_foregrounds,
     "engine_batches": batches.measure,
+    "engine_upsampling": upsampling.measure,
 }
+#: Our inference beside another runtime, which `make bench-runtimes` installs.
+RUNTIMES: dict[str, Measurement] = {"runtimes": runtimes.measure}
 #: By the flag that asks for them.
 SUITES = {
     "service": MEASUREMENTS,
@@ -75,7 +80,7 @@ SUITES = {
     "images": IMAGES,
     "engine": ENGINE,
 }
-EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | ENGINE | EDGES
+EVERY = MEASUREMENTS | PROTOCOLS | DELIVERY | IMAGES | ENGINE | EDGES | RUNTIMES
 RESULTS = ROOT / "bench" / "results"
 
 

@@ -17,12 +17,12 @@ from statistics import median
 from bench import dead_letters_cloud
 from bench.dead_letters_replay import Planning
 from bench.load import Call, ask
-from bench.machine import ROOT, this_machine
+from bench.machine import ROOT, peak_bytes, this_machine
 from bench.processes import Server, api
 from bench.progress import track
 from bench.rows import Row, summary, table, write
 from bench.timings import in_turns, p95_ms
-from bench.working_set import forget_peak, peak_bytes
+from bench.working_set import forget_peak
 from shared import records
 from shared.folder_store import FolderStore
 
@@ -104,7 +104,7 @@ class Question:
         """Return the most memory that the API holds while it finds them."""
         forget_peak(server)
         self.ask(server, many)
-        return peak_bytes(server.child) / 1e6
+        return peak_bytes(server.child.pid) / 1e6
 
     def require(self, found: int, many: int) -> None:
         """Check that a fast answer was a right one."""

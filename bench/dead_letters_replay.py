@@ -11,11 +11,12 @@ from datetime import datetime
 from statistics import median
 
 from bench.load import Call, ask
+from bench.machine import peak_bytes
 from bench.processes import Server
 from bench.progress import track
 from bench.rows import Row
 from bench.timings import p95_ms
-from bench.working_set import forget_peak, peak_bytes
+from bench.working_set import forget_peak
 
 _AT_MOST_S = 2.0
 
@@ -42,7 +43,7 @@ class Planning:
         """Return the most memory that the API holds while it plans a replay of so many."""
         forget_peak(self.server)
         self.order(many, is_dry=False)
-        return peak_bytes(self.server.child) / 1e6
+        return peak_bytes(self.server.child.pid) / 1e6
 
     def order(self, many: int, *, is_dry: bool) -> float:
         """Order a replay, or only its count; return how long that took."""

@@ -38,7 +38,7 @@ from worker.matting.package_process import Package, package_python
 from worker.matting.saliency import square
 from worker.matting.weights import Weights, name_of, read_published, write_converted
 
-_ENGINES = {384: "inspyrenet-fast", 1024: "inspyrenet-base"}
+ENGINES = {384: "inspyrenet-fast", 1024: "inspyrenet-base"}
 _SIZES_PX = {"0.3 MP": (640, 480), "3 MP": (2016, 1512), "12 MP": (4032, 3024), "48 MP": (8064, 6048)}
 _RIM_SHARE = 90 / 3024  #: of the height: 7 % of the frame is mixed
 
@@ -79,7 +79,7 @@ def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
     photo, rounds = _photo(data, "0.3 MP"), effort.pictures
     return [
         *_starts(published, converted, photo, rounds),
-        *(row for side_px in _ENGINES for row in _forwards(published, side_px, rounds)),
+        *(row for side_px in ENGINES for row in _forwards(published, side_px, rounds)),
     ]
 
 
@@ -104,7 +104,7 @@ def _checkpoints(data: Path) -> tuple[Path, Path]:
     """Return one file of random weights as it was published, and as we convert it."""
     published, converted = random_published(data), data / "inspyrenet-base.safetensors"
     weights = Weights(tensors=fold(read_published(published)), sha256=Digests.begin(published).sha256)
-    write_converted(weights, _ENGINES[1024], torch.float32, converted)
+    write_converted(weights, ENGINES[1024], torch.float32, converted)
     return published, converted
 
 
@@ -130,7 +130,7 @@ def _side(side: str, checkpoint: Path, settings: Mapping[str, str] = {}) -> Iter
     environ = [f"{name}={value}" for name, value in {**given, **settings}.items()]
     began_s = time.monotonic()
     with subprocess.Popen(
-        ["env", *environ, python, "-m", "bench.engine_side", side, str(checkpoint), _ENGINES[1024]],
+        ["env", *environ, python, "-m", "bench.engine_side", side, str(checkpoint), ENGINES[1024]],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.machine import peak_bytes
+
 Whole = Callable[[Path], None]  #: from a photo's file to RGBA pixels
 
 
@@ -112,13 +114,8 @@ def main(side: str, checkpoint: Path, engine: str) -> None:
         began = time.perf_counter()
         whole(Path(line.rstrip("\n")))
         seconds = time.perf_counter() - began
-        fact = {"seconds": seconds, "network_s": sum(network.seconds), "peak_bytes": _peak_bytes()}
+        fact = {"seconds": seconds, "network_s": sum(network.seconds), "peak_bytes": peak_bytes()}
         print(json.dumps(fact), file=answers, flush=True)
-
-
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
 if __name__ == "__main__":

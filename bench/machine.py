@@ -50,6 +50,12 @@ class Machine:
         )
 
 
+def peak_bytes(pid: int | None = None) -> int:
+    """Return the most resident memory that a process, else this one, has held, as the kernel counts it."""
+    lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
 def this_machine() -> Machine:
     """Describe this machine, now."""
     return Machine(

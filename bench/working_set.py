@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from PIL import Image
 
 from bench.load import Call, ask
-from bench.machine import ROOT, this_machine
+from bench.machine import ROOT, peak_bytes, this_machine
 from bench.photo import PHOTO, submission_of
 from bench.processes import Server, api, worker
 from bench.progress import track
@@ -51,7 +50,7 @@ def working_set(data: Path, size_px: tuple[int, int], settings: Mapping[str, str
         at_ready_bytes = working.child.memory_info().rss
         forget_peak(working)
         ask(working.port, push_of(job_id))
-        over_ready_bytes = peak_bytes(working.child) - at_ready_bytes
+        over_ready_bytes = peak_bytes(working.child.pid) - at_ready_bytes
         _, body = ask(accepting.port, Call(method="GET", path=f"/v1/jobs/{job_id}", expects=200))
     _require_all(json.loads(body))
     return WorkingSet(pixels=size_px[0] * size_px[1], over_ready_bytes=over_ready_bytes)
@@ -90,13 +89,6 @@ def _photo(size_px: tuple[int, int]) -> bytes:
 def forget_peak(server: Server) -> None:
     """Have the kernel count a server's peak anew."""
     Path(f"/proc/{server.child.pid}/clear_refs").write_text(_FORGET_PEAK)
-
-
-def peak_bytes(process: psutil.Process) -> int:
-    """Return the most resident memory that a process has held since then."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    peak = next(line for line in lines if line.startswith("VmHWM:"))
-    return int(peak.split()[1]) * 1024
 
 
 def _require_all(job: Mapping[str, object]) -> None:

@@ -1,15 +1,22 @@
-"""The bench of the engine tells a photo's network from the rest, and a side's start from its photos."""
+"""The bench of the engine tells a photo's network from the rest, and a side's start from its photos.
+
+What runs without torch stretches a map as we do; what enlarges after it convolves gives the same map.
+"""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bench.engine import _peak, _Photo, _rest, _whole
 from bench.engine_side import Timed, disc
+from bench.runtime_side import stretched
+from bench.upsampling import _rows
+from worker.matting import saliency
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,3 +67,14 @@ def test_a_side_that_cannot_load_says_why_instead_of_a_time(tmp_path: Path) -> N
     assert "is not a file" in done.stderr
     with pytest.raises(json.JSONDecodeError):
         json.loads(done.stdout)
+
+
+def test_a_map_is_stretched_without_torch_as_with_it() -> None:
+    logits = torch.linspace(-9, 3, 48).reshape(1, 6, 8)
+    assert np.abs(stretched(logits.numpy()) - saliency.stretched(logits).numpy()).max() < 1e-6
+
+
+def test_kernels_for_four_neighbours_give_what_enlarging_first_gives() -> None:
+    time, difference = _rows(32, torch.float32, 1)
+    assert time.ours > 0
+    assert difference.ours < 1e-5
