@@ -197,6 +197,19 @@ def test_what_was_verified_counts_for_that_file_alone(converted: Path) -> None:
     assert read_verified(Digests.begin(converted)) == {}
 
 
+@pytest.mark.parametrize(
+    "damaged", [b"", b'{"sha256": "5', b"[]", b"{}", b'{"sha256": "%b", "passed": 1}', b"\xff"]
+)
+def test_half_a_verdict_is_no_verdict_and_says_what_to_do(converted: Path, damaged: bytes) -> None:
+    digests = Digests.begin(converted)
+    verified_file(converted).write_bytes(damaged.replace(b"%b", digests.sha256.encode()))
+    try:
+        with pytest.raises(CheckpointError, match=r"is not what `./cutout model verify` writes.*run it"):
+            read_verified(digests)
+    finally:
+        verified_file(converted).unlink()
+
+
 @pytest.fixture(scope="module")
 def zeros(tmp_path_factory) -> Path:
     """A checkpoint of the published shapes, which somebody vouches for and nobody has verified."""

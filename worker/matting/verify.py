@@ -60,15 +60,14 @@ def compare(engine: str, digests: Digests, photos: Sequence[Path], package: Pack
     side_px, device = CHECKPOINTS[engine].side_px, choose_device("auto")
     weights = read_weights(digests, engine)
     package.load(digests.file, side_px)
-    squares = {photo.name: square(_upright(photo), side_px) for photo in photos}
-    theirs = {name: package.saliency(small.numpy()) for name, small in squares.items()}
+    squares = [square(_upright(photo), side_px) for photo in photos]
+    theirs = [package.saliency(small.numpy()) for small in squares]
     for precision in reversed(precisions(device)):
         network = build_inspyrenet(weights.tensors, layers_for(device, precision), side_px)
-        network(next(iter(squares.values())))  # the first call of a network takes longer
-        for name, small in squares.items():
-            [expected], theirs_s = theirs[name]
+        network(squares[0])  # the first call of a network takes longer
+        for photo, small, ([expected], theirs_s) in zip(photos, squares, theirs, strict=True):
             found, ours_s = _timed(network, small)
-            yield _compared(name, precision, device, (found, expected), (ours_s, theirs_s))
+            yield _compared(photo.name, precision, device, (found, expected), (ours_s, theirs_s))
 
 
 def _timed(network: InSPyReNet, small: torch.Tensor) -> tuple[NDArray[np.float32], float]:
@@ -104,7 +103,10 @@ def keep(digests: Digests, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     if "float32" not in passed:
         passed = {}  # then something else is wrong, and nothing is proven
     record = {"sha256": digests.sha256, "passed": passed, "torch": torch.__version__}
-    verified_file(digests.file).write_text(json.dumps(record, indent=2) + "\n")
+    file = verified_file(digests.file)
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=2) + "\n")
+    part.replace(file)
     return record
 
 

@@ -114,13 +114,25 @@ def verified_file(file: Path) -> Path:
 
 
 def read_verified(digests: Digests, sha256: str | None = None) -> Verified:
-    """Return the precisions that have passed for a checkpoint; none, if the record is about another file."""
+    """Return the precisions that have passed for a checkpoint; none, if the record is about another file.
+
+    Raises
+    ------
+    CheckpointError
+        If the record is damaged.
+    """
     record = verified_file(digests.file)
     if not record.is_file():
         return {}
-    document = json.loads(record.read_text())
-    is_about_this = document.get("sha256") == (sha256 or digests.sha256)
-    return document["passed"] if is_about_this else {}
+    try:
+        document = json.loads(record.read_bytes())
+        is_about_this = document["sha256"] == (sha256 or digests.sha256)
+        return {name: dict(found) for name, found in document["passed"].items()} if is_about_this else {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{record} is not what `./cutout model verify` writes ({_short(error)}): run it again, or remove "
+            "the file to run in float32."
+        ) from error
 
 
 def _short(error: Exception) -> str:
