@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from tests.world import push_body
 
 Headers = dict[str, str]
 
-#: There are many moments; so often they take two minutes.
-_MOST_REPEATS = 3
 _WITHIN_S = 20.0
 
 
@@ -40,8 +38,7 @@ def asked_and_killed(folder: Path, effort: Effort) -> Finding:
             for name, errand in ERRANDS.items()
             for what in moments_of(every[0], "api", partial(_undisturbed, errand), who="traced")
         ]
-        few = replace(effort, repeats=min(effort.repeats, _MOST_REPEATS))
-        return repeated(every, moments, few, _killed)
+        return repeated(every, moments, effort, _killed)
 
 
 def _undisturbed(errand: Errand, plant: Plant) -> None:
