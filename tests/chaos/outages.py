@@ -72,9 +72,7 @@ def failing_store(folder: Path, effort: Effort) -> Finding:
         with violations(found, str(case)):
             seen.append(_survived(folder, case))
     points = f"{calls[0]} calls x {len(FAULTS)} faults x {SPANS_S} s"
-    points += (
-        f"; {sum(calls[1:])} of {len(calls) - 1} other scenes, by the seed half the faults, spans in turn"
-    )
+    points += f"; {sum(calls[1:])} of {len(calls) - 1} other scenes x {len(FAULTS)} faults, spans in turn"
     return Finding(runs=len(cases), violations=found, figure=f"{points}; {_figure(seen)}")
 
 
@@ -102,10 +100,10 @@ def _cases(folder: Path, seed: int) -> tuple[list[int], list[Case]]:
 
 
 def _outages(scene: Scene, turn: int) -> list[tuple[Fault, int]]:
-    """Return every outage of the first scene's calls; elsewhere every other one, and each of one length."""
+    """Return every outage of the first scene's calls; elsewhere each kind with one length, in turn."""
     if scene is SCENES[0]:
         return list(product(FAULTS, SPANS_S))
-    return [(fault, SPANS_S[(turn // 2 + n) % 3]) for n, fault in enumerate(FAULTS) if (turn + n) % 2 == 0]
+    return [(fault, SPANS_S[(turn + n) % 3]) for n, fault in enumerate(FAULTS)]
 
 
 def _calls(folder: Path, scene: Scene, picture: Picture, met: set[Way]) -> dict[int, str]:
