@@ -78,7 +78,7 @@ bench-edges: setup  ## measure what refined edges gain, on photos whose opacity 
 bench-engine: setup reference  ## measure our inference beside the published package
 	$(BIN)/python -m bench --engine
 
-bench-runtimes: setup reference  ## measure our inference beside the same network under OpenVINO, 5 minutes
+bench-runtimes: setup reference  ## measure our inference beside the same network under OpenVINO
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group openvino -c constraints.txt
 	$(BIN)/python -m bench --only runtimes
 
