@@ -81,11 +81,11 @@ def test_while_the_model_loads_nothing_is_recorded(world: World) -> None:
 
 def test_while_all_slots_are_busy_nothing_is_recorded(world: World) -> None:
     before, slots = world.names(), Slots(2)
-    give_back = [slots.take(alone=False, within_s=0) for _ in range(2)]
+    taken = [slots.take(alone=False, within_s=0) for _ in range(2)]
     services = world.services(slots=slots, patience=Patience(for_a_slot_s=0))
     assert world.deliver(services) is Outcome.REFUSE
     assert world.names() == before
-    give_back[0]()
+    taken[0].give_back()
     assert world.deliver(services) is Outcome.ACK
 
 
@@ -193,7 +193,7 @@ def test_a_claim_that_storage_refused_gives_its_slot_back(world: World) -> None:
 
     services = world.services(Process(fail), patience=Patience(for_a_slot_s=0))
     assert world.deliver(services) is Outcome.REFUSE
-    services.slots.take(alone=True, within_s=0)()
+    services.slots.take(alone=True, within_s=0).give_back()
 
 
 def test_a_worker_that_stops_gives_its_claim_back(world: World) -> None:

@@ -1,6 +1,5 @@
 """A photo that kills or breaks the worker is given up after three tries; an outage never counts."""
 
-import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -180,30 +179,19 @@ def test_a_job_whose_last_claim_died_runs_alone(tmp_path: Path) -> None:
     neighbour = slots.take(alone=False, within_s=0)
     services = world.services(slots=slots, patience=Patience(for_a_slot_s=0))
     assert world.deliver(services) is Outcome.REFUSE
-    neighbour()
+    neighbour.give_back()
     refused: list[bool] = []
 
     def try_a_neighbour() -> None:
         try:
-            slots.take(alone=False, within_s=0)()
+            slots.take(alone=False, within_s=0).give_back()
         except Exception:  # noqa: BLE001 - any refusal will do
             refused.append(True)
 
     world.model.during = try_a_neighbour
     assert world.deliver(services) is Outcome.ACK
     assert refused == [True]
-    slots.take(alone=True, within_s=0)()
-
-
-def test_slots_are_given_back_once_however_often_it_is_said() -> None:
-    slots = Slots(1)
-    give_back = slots.take(alone=False, within_s=0)
-    give_back()
-    give_back()
-    slots.take(alone=False, within_s=0)
-    threading.Thread(target=give_back).start()
-    with pytest.raises(Exception, match="taken"):
-        slots.take(alone=False, within_s=0.05)
+    slots.take(alone=True, within_s=0).give_back()
 
 
 def lose_answer(call: str, part: str) -> None:
@@ -269,25 +257,6 @@ def test_after_a_timeout_or_a_lack_of_memory_the_next_attempt_runs_alone(world: 
     assert world.ledger().look(JOB, 0).must_run_alone
     world.claim(2, reason="shutdown")
     assert not world.ledger().look(JOB, 0).must_run_alone
-
-
-def test_a_job_that_must_run_alone_goes_before_those_that_need_one_slot() -> None:
-    slots = Slots(2)
-    give_back, alone = slots.take(alone=False, within_s=0), threading.Event()
-
-    def wait_for_all() -> None:
-        slots.take(alone=True, within_s=10)()
-        alone.set()
-
-    waiter = threading.Thread(target=wait_for_all)
-    waiter.start()
-    while not slots._waiting_for_all:
-        pass
-    with pytest.raises(Exception, match="taken"):
-        slots.take(alone=False, within_s=0)
-    give_back()
-    waiter.join(10)
-    assert alone.is_set()
 
 
 def test_a_pulse_survives_a_fault_of_ours(world: World) -> None:

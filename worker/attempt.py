@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,6 +32,7 @@ from worker.errands import Errands
 from worker.matting import MattingModel
 from worker.pipeline import Artifact, Rendered, render
 from worker.services import Services
+from worker.slots import Slot
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Attempt:
     promise: Future[Accepted]  #: being read since the claim was
     model: MattingModel
     arrived: float  #: when the delivery came, on the monotonic clock
-    give_back: Callable[[], None]
+    slot: Slot
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     timings_ms: dict[str, Any] = field(default_factory=dict)
 
@@ -87,7 +88,7 @@ class Attempt:
             return False
         finally:
             if not self._has_begun:
-                self.give_back()
+                self.slot.give_back()
         return True
 
     # --- ending ---------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class Attempt:
             self._delete_own()
             raise
         finally:
-            self.give_back()
+            self.slot.give_back()
 
     def _render(self) -> Terminal:
         began = self.services.monotonic()
@@ -152,6 +153,8 @@ class Attempt:
         self._require_engine(accepted)
         photo = self._download(accepted.photo)
         rendered = render(photo, accepted.recipe, self.model, checkpoint=self._checkpoint, keep=self._keep)
+        del photo
+        self.slot.hand_on()
         with self._waiting():
             self._errands.finish()
         self._checkpoint("settle")

@@ -83,8 +83,8 @@ def _work(message: messages.JobMessage, services: Services, arrived: float) -> O
     model = services.gate.model(within_s=_left_s(services, arrived))
     alone = standing.must_run_alone
     with ExitStack() as stack:
-        give_back = services.slots.take(alone=alone, within_s=_left_s(services, arrived))
-        stack.callback(give_back)
+        slot = services.slots.take(alone=alone, within_s=_left_s(services, arrived))
+        stack.callback(slot.give_back)
         if services.monotonic() - looked > _STALE_S:
             standing = services.ledger.look(message.job_id, message.epoch)
             if _is_done_with(standing, services):
@@ -96,7 +96,7 @@ def _work(message: messages.JobMessage, services: Services, arrived: float) -> O
         claim = _claim(standing, services)
         stack.pop_all()  # from here on the attempt gives the slot back
     log.info("job.claimed", extra={"claim": claim.number, "alone": alone})
-    is_settled = Attempt(services, claim, standing, promise, model, arrived, give_back).settle()
+    is_settled = Attempt(services, claim, standing, promise, model, arrived, slot).settle()
     return Outcome.ACK if is_settled else Outcome.REFUSE
 
 

@@ -13,16 +13,17 @@ _LOOK_S = 0.1
 
 @dataclass
 class Slots:
-    """A fixed number of slots; a job that runs alone takes all of them."""
+    """A fixed number of slots; a job that runs alone takes all of them, and waits for those who store."""
 
     count: int
     is_stopping: Callable[[], bool] = lambda: False
     _taken: int = 0
+    _storing: int = 0  #: jobs that have handed their slot on; never more than there are slots
     _waiting_for_all: int = 0  #: a job that runs alone goes first, or it would never find all slots free
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def take(self, *, alone: bool, within_s: float) -> Callable[[], None]:
-        """Take one slot, or all for a job that must run alone; return what gives it back.
+    def take(self, *, alone: bool, within_s: float) -> "Slot":
+        """Take one slot, or all for a job that must run alone.
 
         Raises
         ------
@@ -40,9 +41,28 @@ class Slots:
                 self._taken += wanted
             finally:
                 self._waiting_for_all -= alone
-        return self._giver(wanted)
+        return Slot(slots=self, taken=wanted, alone=alone)
+
+    def hand_on(self, slot: "Slot") -> None:
+        """Count a slot's job among those who store, if there is room for one more."""
+        with self._changed:
+            if slot.taken and self._storing < self.count:
+                self._change(slot, taken=0, storing=1)
+
+    def give_back(self, slot: "Slot") -> None:
+        """Take back whatever a slot's job still holds."""
+        with self._changed:
+            self._change(slot, taken=0, storing=0)
+
+    def _change(self, slot: "Slot", *, taken: int, storing: int) -> None:
+        self._taken += taken - slot.taken
+        self._storing += storing - slot.storing
+        slot.taken, slot.storing = taken, storing
+        self._changed.notify_all()
 
     def _is_full(self, wanted: int, *, alone: bool) -> bool:
+        if alone and self._storing:
+            return True
         return self._taken + wanted > self.count or (self._waiting_for_all > 0 and not alone)
 
     def _wait(self, until: float, within_s: float) -> None:
@@ -53,13 +73,25 @@ class Slots:
             raise WorkerBusyError(f"All {self.count} slots were taken for {within_s:.0f} s.")
         self._changed.wait(min(left_s, _LOOK_S))
 
-    def _giver(self, taken: int) -> Callable[[], None]:
-        given = threading.Lock()  # taken by whoever gives back first, so that giving twice is harmless
 
-        def give_back() -> None:
-            if given.acquire(blocking=False):
-                with self._changed:
-                    self._taken -= taken
-                    self._changed.notify_all()
+@dataclass
+class Slot:
+    """What one job holds of the slots; only ``Slots`` changes it."""
 
-        return give_back
+    slots: Slots
+    taken: int
+    alone: bool
+    storing: int = 0
+
+    def hand_on(self) -> None:
+        """Let the next job render while this one's pictures are being stored.
+
+        Nothing happens while as many store as there are slots, which bounds what is held for it, nor for a
+        job that runs alone, which may yet take its neighbours along.
+        """
+        if not self.alone:
+            self.slots.hand_on(self)
+
+    def give_back(self) -> None:
+        """Hold nothing any more; saying it again is harmless."""
+        self.slots.give_back(self)

@@ -1,0 +1,147 @@
+"""Slots bound how many jobs render at once; one that only stores its pictures lets the next one in."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.errors import WorkerBusyError
+from tests.world import JOB, Process, World
+from worker.handler import Outcome
+from worker.services import Patience
+from worker.slots import Slot, Slots
+
+OTHER = "job_fedcba9876543210"
+WITHIN_S = 20.0
+
+
+def take(slots: Slots, *, alone: bool = False, within_s: float = 0) -> Slot:
+    return slots.take(alone=alone, within_s=within_s)
+
+
+def assert_full(slots: Slots, *, alone: bool = False) -> None:
+    with pytest.raises(WorkerBusyError):
+        take(slots, alone=alone)
+
+
+def test_slots_are_given_back_once_however_often_it_is_said() -> None:
+    slots = Slots(1)
+    slot = take(slots)
+    slot.give_back()
+    slot.give_back()
+    take(slots)
+    threading.Thread(target=slot.give_back).start()
+    with pytest.raises(WorkerBusyError):
+        take(slots, within_s=0.05)
+
+
+def test_a_job_that_must_run_alone_goes_before_those_that_need_one_slot() -> None:
+    slots = Slots(2)
+    slot, alone = take(slots), threading.Event()
+
+    def wait_for_all() -> None:
+        take(slots, alone=True, within_s=10).give_back()
+        alone.set()
+
+    waiter = threading.Thread(target=wait_for_all)
+    waiter.start()
+    while not slots._waiting_for_all:
+        pass
+    assert_full(slots)
+    slot.give_back()
+    waiter.join(10)
+    assert alone.is_set()
+
+
+# --- handing on -------------------------------------------------------------------------------------
+
+
+def test_a_slot_that_was_handed_on_is_taken_by_the_next() -> None:
+    slots = Slots(1)
+    storing = take(slots)
+    storing.hand_on()
+    rendering = take(slots)
+    assert_full(slots)
+    storing.give_back()
+    assert_full(slots)
+    rendering.give_back()
+    take(slots)
+
+
+def test_no_more_store_than_there_are_slots() -> None:
+    """What has been rendered and not yet stored stands in memory: a store that stalls must not pile it up."""
+    slots = Slots(2)
+    storing = []
+    for _ in range(2):
+        storing.append(take(slots))
+        storing[-1].hand_on()
+    more = [take(slots), take(slots)]
+    more[0].hand_on()
+    assert_full(slots)
+    storing[0].give_back()
+    more[0].hand_on()
+    take(slots)
+    assert_full(slots)
+
+
+def test_handing_on_twice_gives_nothing_away() -> None:
+    slots = Slots(2)
+    slot = take(slots)
+    slot.hand_on()
+    slot.hand_on()
+    take(slots), take(slots)
+    assert_full(slots)
+    assert slots._storing == 1
+
+
+def test_a_slot_that_was_given_back_is_not_handed_on() -> None:
+    slots = Slots(1)
+    slot = take(slots)
+    slot.give_back()
+    slot.hand_on()
+    assert slots._storing == 0
+    assert slots._taken == 0
+
+
+def test_a_job_that_must_run_alone_waits_for_those_who_store() -> None:
+    """The death it may bring would count for them too."""
+    slots = Slots(2)
+    storing = take(slots)
+    storing.hand_on()
+    assert_full(slots, alone=True)
+    storing.give_back()
+    take(slots, alone=True)
+
+
+def test_a_job_that_runs_alone_hands_nothing_on() -> None:
+    slots = Slots(1)
+    alone = take(slots, alone=True)
+    alone.hand_on()
+    assert_full(slots)
+    alone.give_back()
+    take(slots)
+
+
+def test_one_photo_is_cut_out_while_the_pictures_of_another_are_being_stored(tmp_path: Path) -> None:
+    """The accelerator does not wait for the network; neither job is done before its pictures are there."""
+    world = World(tmp_path, order="threads")
+    world.accept()
+    world.accept(job_id=OTHER)
+    is_held, go_on, slots = threading.Event(), threading.Event(), Slots(1)
+
+    def hold(call: str) -> None:
+        if call.startswith("before store.create results/JOB/") and call.endswith("/preview"):
+            is_held.set()
+            assert go_on.wait(WITHIN_S), "the other job was not worked on meanwhile"
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(world.deliver, world.services(Process(hold), slots=slots))
+        assert is_held.wait(WITHIN_S)
+        patient = world.services(slots=slots, patience=Patience(for_a_slot_s=WITHIN_S))
+        assert world.deliver(patient, job_id=OTHER) is Outcome.ACK
+        assert [world.job(job_id).status for job_id in (JOB, OTHER)] == ["processing", "succeeded"]
+        go_on.set()
+        assert first.result(WITHIN_S) is Outcome.ACK
+    assert world.job(JOB).status == "succeeded"
+    take(slots, alone=True)
