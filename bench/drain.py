@@ -24,7 +24,8 @@ from shared.subscriptions import Subscription
 #: What `./cutout up` gives a worker, and what a larger machine might.
 _SLOTS, _MORE_SLOTS = 1, 4
 _PARTS = 5
-_LOOK_S = 0.05
+#: To count what is left takes 10 ms of both sides' processor where 10,000 wait.
+_LOOK_S = 0.25
 _DRAINS_WITHIN_S = 1800.0
 _PILOT = 10**9  #: no number of the others
 #: 60 % of their rate is this many times their time.

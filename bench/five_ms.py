@@ -37,13 +37,16 @@ class FiveMs:
     name, version, checkpoint_sha256 = "disc", "1", None
 
     def __init__(self) -> None:
-        self._disc = DiscModel()
+        self._found: dict[tuple[int, ...], Matting] = {}  # once a size: to find it takes another 0.3 ms
 
     def alpha(self, rgb: Rgb) -> Matting:
         """Implement ``MattingModel``."""
         time.sleep(TAKES_S)
-        found = self._disc.alpha(rgb)
-        return replace(found, alpha=np.where(found.alpha > OPAQUE // 2, OPAQUE, 0).astype(np.uint8))
+        if rgb.shape not in self._found:
+            soft = DiscModel().alpha(rgb)
+            hard = np.where(soft.alpha > OPAQUE // 2, OPAQUE, 0).astype(np.uint8)
+            self._found[rgb.shape] = replace(soft, alpha=hard)
+        return self._found[rgb.shape]
 
 
 def ours() -> Flask:
