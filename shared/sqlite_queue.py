@@ -5,7 +5,7 @@ Any number of processes and threads may publish at once. The pushing is done by 
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from sqlite3 import Connection
 
 from shared import wakeup
 from shared.broker_file import Connect, connect, transaction, translated
+from shared.group_commit import GroupCommit
 from shared.ports import Clock
 from shared.subscriptions import rfc3339
 
@@ -36,15 +37,20 @@ class Depth:
     oldest_age_s: float  #: since the oldest of them was published; 0 if there is none
 
 
+_Message = tuple[str, bytes, Mapping[str, str]]  #: topic, data, attributes
+
+
 class SqliteQueue:
     """Publishes into the broker's file, one row a message and one a subscription of its topic.
 
-    Each call opens the file anew, so an instance may be shared by threads and carried over a fork.
+    Each call opens the file anew, so an instance may be shared by threads and carried over a fork; those who
+    publish at once share one commit.
     There are no retries: SQLite waits for a lock by itself, and a full disk is not mended by asking again.
     """
 
     def __init__(self, path: Path, clock: Clock = utc_now, open_file: Connect = connect) -> None:
         self.path, self.clock, self.open_file = path, clock, open_file
+        self._commit = GroupCommit(self._written)
 
     @property
     def bell(self) -> Path:
@@ -68,11 +74,13 @@ class SqliteQueue:
         QueueUnavailableError
             If the file was locked for longer than the given time, or the disk refused; it is not kept.
         """
-        within = LOCKED_AT_MOST if within is None else within
+        return self._commit((topic, data, attributes or {}), LOCKED_AT_MOST if within is None else within)
+
+    def _written(self, messages: Sequence[_Message], within: timedelta) -> list[str]:
         with self._opened(within) as connection, transaction(connection, within):
-            message_id = insert_message(connection, self.clock(), topic, data, attributes or {})
+            ids = [insert_message(connection, self.clock(), *message) for message in messages]
         wakeup.ring(self.bell)
-        return message_id
+        return ids
 
     def untried(self, topic: str) -> list[bytes]:
         """Return what no subscriber has been pushed yet."""
@@ -103,7 +111,7 @@ class SqliteQueue:
     def _opened(self, within: timedelta) -> Iterator[Connection]:
         with translated(), closing(self.open_file(self.path, within)) as connection:
             # FULL: once the id is returned, the message survives a power cut, as the port promises.
-            # It costs 1 ms; NORMAL would do too, since the ledger is the truth and the sweep publishes again.
+            # It costs some ms; NORMAL would do too: the ledger is the truth, and the sweep publishes again.
             connection.execute("PRAGMA synchronous = FULL")
             yield connection
 
