@@ -71,7 +71,7 @@ def _ask(app: Services) -> bool:
     """Publish a warm-up, at most once in five minutes; return whether it was us."""
     window = str(int(app.ledger.clock().timestamp()) // _WINDOW_S)
     try:
-        records.write_once(app.ledger.store, f"warmups/{window}.json", {"window": window})
+        records.write_once(app.ledger.store, f"{records.WARMUPS}{window}.json", {"window": window})
         data = messages.encode(messages.WarmupMessage(window=window))
         app.ledger.queue.publish(messages.JOBS, data, within=timedelta(seconds=2))
     except NameTakenError:

@@ -42,6 +42,7 @@ PARTS = tuple("".join(pair) for pair in product(string.digits + string.ascii_low
 
 LEAST_RETENTION = "broom/retention.json"
 _PHOTOS, _RECORDS = "inputs/job_", "jobs/job_"
+_WARMUPS_KEPT_FOR = timedelta(days=1)
 
 _Visit = Callable[[], str]
 
@@ -61,7 +62,7 @@ class Broom:
     def sweep(self, part: str) -> dict[str, int]:
         """Look at uploads and at one part of the jobs."""
         until = self.monotonic() + BUDGET.total_seconds()
-        visits = [*self._uploads(), *self._jobs(part)]
+        visits = [*self._uploads(), *self._warmups(), *self._jobs(part)]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="broom") as pool:
             counts = Counter(pool.map(lambda named: self._visit(named[0], named[1], until), visits))
         log.info("broom.done", extra={"part": part, "counts": dict(counts)})
@@ -136,6 +137,18 @@ class Broom:
         orphans = [stat for stat in photos if promise is None or stat.name != promise.photo.name]
         settling.delete_photos(self.ledger, orphans)
         return "orphans" if orphans else "kept"
+
+    # --- warm-ups -------------------------------------------------------------------------------
+
+    def _warmups(self) -> Iterator[tuple[str, _Visit]]:
+        """Yield the warm-ups that nobody can be about to ask for again, whatever a host's clock says."""
+        for stat in self.ledger.store.list(records.WARMUPS).objects:
+            if stat.age >= _WARMUPS_KEPT_FOR:
+                yield stat.name, partial(self._forget, stat)
+
+    def _forget(self, stat: Stat) -> str:
+        self.ledger.store.delete(stat.name, generation=stat.generation)
+        return "forgotten"
 
     # --- uploads --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ VERSION = 1
 #: Of an object whose type nobody has told.
 UNKNOWN_TYPE = "application/octet-stream"
 
+WARMUPS = "warmups/"  #: prefix of the warm-ups that were asked for
 _MARKER = re.compile(r"open/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)")
 
 # --- names --------------------------------------------------------------------------------------
@@ -148,9 +149,8 @@ class Terminal:
     settled_by: str
     attempt: int = 0  #: the claim that won, 0 if none took part
     error: Mapping[str, Any] | None = None
-    outcome: Mapping[str, Any] = field(
-        default_factory=dict
-    )  #: results, matte, preview, subject, timings, ...
+    #: results, matte, preview, subject, timings, ...
+    outcome: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the record's members."""

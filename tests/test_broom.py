@@ -45,6 +45,20 @@ def kept(world: World) -> list[str]:
     return [name for name in world.names("jobs/") if "/e1/" not in name]
 
 
+# --- warm-ups -----------------------------------------------------------------------------------
+
+
+def test_a_warm_up_is_forgotten_after_a_day_and_not_before(world: World) -> None:
+    """Until then it is what keeps another from being published in the same five minutes."""
+    world.put("warmups/1.json", window="1")
+    world.clock.turn(hours=23)
+    world.put("warmups/2.json", window="2")
+    assert sweep(world) == {}
+    world.clock.turn(hours=2)
+    assert sweep(world) == {"forgotten": 1}
+    assert world.names("warmups/") == ["warmups/2.json"]
+
+
 # --- expiry -------------------------------------------------------------------------------------
 
 
@@ -72,7 +86,7 @@ def test_what_has_expired_is_not_looked_at_again(world: World) -> None:
     before, calls = world.names(), []
     assert sweep(world, Process(calls.append)) == {}
     made = [call.split(" ")[1] for call in calls if call.startswith("before")]
-    assert made == ["store.list", "store.read", "store.list", "store.list"], "no job's own record is read"
+    assert made == ["store.list", "store.list", "store.read", "store.list", "store.list"], "no job's is read"
     assert world.names() == before
 
 
