@@ -43,8 +43,8 @@ _Message = tuple[str, bytes, Mapping[str, str]]  #: topic, data, attributes
 class SqliteQueue:
     """Publishes into the broker's file, one row a message and one a subscription of its topic.
 
-    Each call opens the file anew, so an instance may be shared by threads and carried over a fork; those who
-    publish at once share one commit.
+    Each call opens the file anew, so an instance may be shared by threads, and carried over a fork unless
+    somebody publishes at that moment. Those who publish at once share one commit.
     There are no retries: SQLite waits for a lock by itself, and a full disk is not mended by asking again.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
@@ -25,7 +26,8 @@ class Disk:
         self.written: list[list[int]] = []
         self.is_held = threading.Event()
         self.turns: threading.Semaphore | None = None  #: each write takes one, once the disk is held up
-        self.fails: list[Exception] = []
+        self.fails: list[BaseException | None] = []  #: of writes to come
+        self.mistake: int | None = None
         self.withins: list[timedelta] = []
         self.commit = GroupCommit(self._write)
 
@@ -34,14 +36,22 @@ class Disk:
         self.is_held.set()
         if self.turns:
             assert self.turns.acquire(timeout=LONG.total_seconds())
-        if self.fails:
-            raise self.fails.pop(0)
+        if self.fails and (error := self.fails.pop(0)):
+            raise error
+        if self.mistake in items:
+            raise ZeroDivisionError
         self.written.append(list(items))
         return [f"id of {item}" for item in items]
 
     def hold(self) -> None:
         self.is_held.clear()
         self.turns = threading.Semaphore(0)
+
+    def hold_next(self) -> None:
+        """Let the write that is held up end, and wait until the next one is."""
+        self.is_held.clear()
+        self.go_on(1)
+        assert self.is_held.wait(LONG.total_seconds()), "nobody writes what waits"
 
     def go_on(self, writes: int = 100) -> None:
         self.turns.release(writes)
@@ -95,22 +105,82 @@ def test_each_gets_what_is_theirs_and_nothing_is_written_twice(disk: Disk, pool)
     assert sorted(disk.all_written()) == list(range(2000))
 
 
-def test_a_failure_is_told_to_whoever_met_it_and_the_others_try_for_themselves(disk: Disk, pool) -> None:
-    """The one who leads may have had less time than those who follow."""
+def test_whoever_is_written_returns_though_others_are_being_written(disk: Disk, pool) -> None:
+    futures = led_by(disk, pool, 8)
+    disk.hold_next()
+    late = pool.submit(disk.commit, 9, LONG)
+    disk.await_waiting(1)
+    disk.hold_next()
+    assert [future.result(5) for future in futures] == [f"id of {n}" for n in range(9)]
+    disk.go_on()
+    assert late.result() == "id of 9"
+
+
+# --- failures ---------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_fails_is_told_to_all_that_were_to_be_written_and_not_asked_again(disk, pool) -> None:
     futures = led_by(disk, pool, 3)
-    disk.fails = [QueueUnavailableError("led"), QueueUnavailableError("followed")]
+    disk.hold_next()
+    disk.fails = [QueueUnavailableError("full")]
     disk.go_on()
-    ended = [future.exception() for future in futures]
-    assert sum(error is None for error in ended) == 2
-    assert str(ended[0]) == "led"
-    assert sorted(disk.all_written()) == sorted(n for n, error in enumerate(ended) if error is None)
+    assert [str(future.exception()) for future in futures] == ["None", "full", "full", "full"]
+    assert disk.written == [[0]]
 
 
-def test_a_mistake_of_ours_is_told_to_all_it_may_concern(disk: Disk, pool) -> None:
-    futures = led_by(disk, pool, 2)
-    disk.fails = [ZeroDivisionError(), ZeroDivisionError()]
+def test_one_in_haste_does_not_make_the_patient_fail(disk: Disk, pool) -> None:
+    futures = led_by(disk, pool, 5)
+    hasty = pool.submit(disk.commit, 99, timedelta(seconds=0.5))
+    disk.await_waiting(6)
+    disk.hold_next()
+    assert disk.withins[1] <= timedelta(seconds=0.5), "it would have to wait for as long as the patient"
+    time.sleep(0.7)
+    disk.fails = [QueueUnavailableError("locked")]
     disk.go_on()
-    assert {type(future.exception()) for future in futures} == {ZeroDivisionError}
+    assert str(hasty.exception()) == "locked"
+    assert [future.result() for future in futures] == [f"id of {n}" for n in range(6)]
+    assert [sorted(batch) for batch in disk.written] == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_a_mistake_in_one_is_told_to_its_caller_alone(disk: Disk, pool) -> None:
+    futures = led_by(disk, pool, 4)
+    disk.mistake = 3
+    disk.go_on()
+    assert [type(future.exception()) for future in futures] == [NoneType] * 3 + [ZeroDivisionError, NoneType]
+    assert sorted(disk.all_written()) == [0, 1, 2, 4]
+
+
+def test_one_that_is_interrupted_as_it_writes_leaves_the_others_to_themselves(disk: Disk, pool) -> None:
+    futures = led_by(disk, pool, 4)
+    disk.fails = [None, KeyboardInterrupt()]
+    disk.go_on()
+    ended = [type(future.exception()) for future in futures]
+    assert ended.count(KeyboardInterrupt) == 1
+    assert sorted(disk.all_written()) == [n for n, error in enumerate(ended) if error is NoneType]
+    assert disk.commit(5, LONG) == "id of 5"
+
+
+def test_one_that_is_interrupted_as_it_waits_is_never_written(disk: Disk, pool, monkeypatch) -> None:
+    (first,) = led_by(disk, pool, 0)
+
+    def interrupted(_timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk.commit._changed, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            disk.commit(1, LONG)
+    disk.go_on()
+    first.result()
+    disk.commit(2, LONG)
+    assert disk.written == [[0], [2]]
+
+
+# --- time -------------------------------------------------------------------------------------------
+
+
+def test_one_without_any_time_is_tried_once(disk: Disk) -> None:
+    assert disk.commit(1, timedelta(0)) == "id of 1"
 
 
 def test_one_whose_time_is_over_before_its_turn_is_never_written(disk: Disk, pool) -> None:
@@ -127,9 +197,7 @@ def test_one_whose_time_is_over_while_it_is_written_is_told_what_became_of_it(di
     futures = led_by(disk, pool, 15)
     impatient = pool.submit(disk.commit, 99, timedelta(seconds=0.5))
     disk.await_waiting(16)
-    disk.is_held.clear()
-    disk.go_on(1)
-    assert disk.is_held.wait(LONG.total_seconds()), "the next sixteen are not being written"
+    disk.hold_next()
     time.sleep(0.7)
     disk.go_on()
     assert impatient.result() == "id of 99"

@@ -80,7 +80,21 @@ def test_no_more_store_than_there_are_slots() -> None:
     more[0].hand_on()
     assert_full(slots)
     storing[0].give_back()
-    more[0].hand_on()
+    take(slots)  # the third has been handed on now
+    assert_full(slots)
+    more[0].give_back()
+    assert_full(slots)
+
+
+def test_one_that_ends_while_it_waits_to_be_handed_on_gives_its_own_slot_back() -> None:
+    slots = Slots(1)
+    storing = take(slots)
+    storing.hand_on()
+    ended = take(slots)
+    ended.hand_on()
+    ended.give_back()
+    storing.give_back()
+    assert (slots._taken, slots._storing) == (0, 0)
     take(slots)
     assert_full(slots)
 

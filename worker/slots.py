@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ class Slots:
     is_stopping: Callable[[], bool] = lambda: False
     _taken: int = 0
     _storing: int = 0  #: jobs that have handed their slot on; never more than there are slots
+    _finished: deque["Slot"] = field(default_factory=deque)  #: to be handed on once there is room
     _waiting_for_all: int = 0  #: a job that runs alone goes first, or it would never find all slots free
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -44,15 +46,22 @@ class Slots:
         return Slot(slots=self, taken=wanted, alone=alone)
 
     def hand_on(self, slot: "Slot") -> None:
-        """Count a slot's job among those who store, if there is room for one more."""
+        """Count a slot's job among those who store, as soon as there is room for one more."""
         with self._changed:
-            if slot.taken and self._storing < self.count:
-                self._change(slot, taken=0, storing=1)
+            self._finished.append(slot)
+            self._hand_on()
 
     def give_back(self, slot: "Slot") -> None:
         """Take back whatever a slot's job still holds."""
         with self._changed:
             self._change(slot, taken=0, storing=0)
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self._finished and self._storing < self.count:
+            slot = self._finished.popleft()
+            if slot.taken:  # else it was given back meanwhile
+                self._change(slot, taken=0, storing=1)
 
     def _change(self, slot: "Slot", *, taken: int, storing: int) -> None:
         self._taken += taken - slot.taken
@@ -86,8 +95,8 @@ class Slot:
     def hand_on(self) -> None:
         """Let the next job render while this one's pictures are being stored.
 
-        Nothing happens while as many store as there are slots, which bounds what is held for it, nor for a
-        job that runs alone, which may yet take its neighbours along.
+        That waits while as many store as there are slots, which bounds what is held for it; it never comes
+        for a job that runs alone, which may yet take its neighbours along.
         """
         if not self.alone:
             self.slots.hand_on(self)
