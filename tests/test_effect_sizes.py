@@ -19,6 +19,7 @@ from worker.effects import RENDERERS, Look
 
 SMALL_PX, LARGE_PX = 800, 4000
 FACTOR = LARGE_PX // SMALL_PX
+BAND_PX = 12  #: rows at the small size
 #: Tone is compared over this deviation, in px at the small size: some dots, some blocks.
 TONE_SIGMA = 6.0
 
@@ -56,8 +57,8 @@ def subject(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the raccoon's face in an ellipse that fills a box of so many pixels."""
     large = opened(photo("raccoon-12mp"))[:3000, :LARGE_PX]
     height, width = large.shape[0] * side_px // LARGE_PX, side_px
-    y, x = np.mgrid[:height, :width] + 0.5
-    radius = np.hypot((x / width - 0.5) * 2, (y / height - 0.5) * 2)
+    y, x = np.ogrid[:height, :width]
+    radius = np.hypot(((x + 0.5) / width - 0.5) * 2, ((y + 0.5) / height - 0.5) * 2)
     alpha = (np.clip((1 - radius) * side_px / 4 + 0.5, 0, 1) * 255).astype(np.uint8)
     rgb = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
     rgb[alpha == 0] = 0
@@ -70,9 +71,16 @@ def render(case: Case, side_px: int, *, look_px: int | None = None) -> NDArray[n
     parameters = EFFECTS[case.name].defaults() | dict(case.changes)
     look = Look(subject_px=look_px or side_px, seed=11)
     rgb, alpha = RENDERERS[case.name](*subject(side_px), parameters, look)
+    rows = side_px * 3 // 4 // (600 // BAND_PX)
+    bands = [slice(top, top + rows) for top in range(0, len(rgb), rows)]
+    return np.concatenate([reduced(rgb[band], alpha[band]) for band in bands])
+
+
+def reduced(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return some rows on white at the small size; of a whole print, floats would fill the memory."""
     opacity = alpha[..., np.newaxis].astype(np.float32) / 255
     shown = rgb * opacity + 255 * (1 - opacity)
-    return cv2.resize(shown, (SMALL_PX, 600), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shown, (SMALL_PX, BAND_PX), interpolation=cv2.INTER_AREA)
 
 
 def compare(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def once_at(moment: int, do: Callable[[], object]) -> Callable[[str], None]:
     return lambda _call: do() if next(count) == moment else None
 
 
+@cache
 def photo_bytes(side: int = 96) -> bytes:
     """Return a small real JPEG: a bright disc on a dark ground, with some texture."""
     y, x = np.mgrid[:side, :side]

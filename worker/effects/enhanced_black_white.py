@@ -3,6 +3,8 @@
 The definition is that of pictures that customers own already: a re-order has to look the same.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +45,15 @@ def film_curve(grey: NDArray[np.float32], contrast: float) -> NDArray[np.float32
     return np.asarray(np.clip(mixed, 0, 1), dtype=np.float32)
 
 
+@lru_cache(maxsize=4)
+def _curve(contrast: float) -> NDArray[np.float32]:
+    """Return the curve at each of the levels; its powers cost more than all else does in a small picture."""
+    return film_curve(np.linspace(0, 1, _LEVELS, dtype=np.float32), contrast)
+
+
 def develop(rgb: Rgb, contrast: float) -> Plane:
     """Return the grey of a photo on film, (H, W) in [0, 1]."""
-    curve = film_curve(np.linspace(0, 1, _LEVELS, dtype=np.float32), contrast)
+    curve = _curve(contrast)
     grey = np.empty(rgb.shape[:2], dtype=np.float32)
     weights = _GREY_OF_RGB * np.float32((_LEVELS - 1) / OPAQUE)
     for band in bands(rgb.shape):
