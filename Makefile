@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# The files that have tests with a marker: to import all the others takes longer than some stages' tests.
+marked = $(shell grep -rl --include='test_*.py' 'mark[.]$(1)' tests)
+
 REFERENCE := .venv-reference/.installed
 
 # Tests start hundreds of processes: none is to compile the same code again, whatever the shell says.
@@ -51,13 +54,14 @@ fast: setup
 	$(BIN)/pytest -q -n 2 -m "not system and not parity"
 
 system: setup
-	$(BIN)/pytest -q -n 2 --dist loadscope -m system
+	$(BIN)/pytest -q -n 2 --dist loadscope -m system $(call marked,system)
 
+# Two at once that each take every core wait for each other by spinning, which costs more than the networks do.
 parity: setup reference
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "parity and not exhaustive"
+	OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2)) $(BIN)/pytest -q -n 2 --dist loadfile -m "parity and not exhaustive" $(call marked,parity)
 
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
-	$(BIN)/pytest -q -m parity
+	$(BIN)/pytest -q -m parity $(call marked,parity)
 
 fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt

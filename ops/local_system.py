@@ -78,15 +78,17 @@ class LocalSystem:
         return bool(revived)
 
     def _wait_until_ready(self) -> None:
-        while not self.stopping.wait(_LOOK_S):
-            self._revive()
-            if self.broker.is_ready() and all(self._is_ready(child) for child in (self.api, self.worker)):
-                return
+        services = (self.api, self.worker)
+        with httpx.Client(timeout=2) as client:  # to make one takes longer than to ask
+            while not self.stopping.wait(_LOOK_S):
+                self._revive()
+                if self.broker.is_ready() and all(self._is_ready(child, client) for child in services):
+                    return
 
-    def _is_ready(self, child: Child) -> bool:
+    def _is_ready(self, child: Child, client: httpx.Client) -> bool:
         if not child.was_ready:
             with contextlib.suppress(httpx.HTTPError):
-                answer = httpx.get(f"{child.url}/ready", timeout=2)
+                answer = client.get(f"{child.url}/ready")
                 child.was_ready = answer.is_success
                 if child is self.worker and answer.is_success:
                     self.engine = answer.json()["engine"]["name"]

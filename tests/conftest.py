@@ -11,9 +11,31 @@ from tests.emulator import running
 from tests.served import Served, serving
 from tests.system import in_ci
 
+#: Markers whose tests make runs apart, and from the files alone in which they are written.
+STAGES = ("system", "parity")
+UNSEEN = pytest.StashKey[list[str]]()
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that has us run in the background says so; the commands that tests interrupt would not notice.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note whose marker does not stand in its file, before other stages' tests are left out."""
+    text = {path: path.read_text() for path in {item.path for item in items}}
+    config.stash[UNSEEN] = [
+        f"{item.nodeid}: {stage}"
+        for item in items
+        for stage in STAGES
+        if item.get_closest_marker(stage) and f"mark.{stage}" not in text[item.path]
+    ]
+
+
+@pytest.fixture
+def unseen(request: pytest.FixtureRequest) -> list[str]:
+    """The tests, of all that were collected here, that make does not find for their stage."""
+    return request.config.stash[UNSEEN]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

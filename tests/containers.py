@@ -17,6 +17,7 @@ import psutil
 
 from bench.dry_build import Image
 from bench.sandbox import Sandbox
+from tests import loopback
 
 READY_WITHIN_S = 60
 #: SIGTERM to SIGKILL is 10 s on Cloud Run.
@@ -74,7 +75,7 @@ class Container:
         return found
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=30)
+        return loopback.get(f"{self.url}{path}", timeout=30)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command just as the image's own is run."""

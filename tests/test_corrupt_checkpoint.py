@@ -11,6 +11,7 @@ from ops.children import Child, listen, service
 from ops.data_folder import DataFolder
 from ops.places import QueuePlace
 from ops.up import Wanted, child_environ
+from tests import loopback
 
 pytestmark = pytest.mark.system
 
@@ -39,7 +40,7 @@ def answers(worker: Child) -> list[int]:
     found = []
     while worker._process.poll() is None and 200 not in found:
         try:
-            found.append(httpx.get(f"{worker.url}/ready", timeout=1).status_code)
+            found.append(loopback.get(f"{worker.url}/ready", timeout=1).status_code)
         except httpx.TransportError:
             continue  # it has not begun to listen, or has ended
     return found

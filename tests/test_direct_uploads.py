@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from werkzeug.test import TestResponse
 
@@ -20,6 +19,7 @@ from shared.folder_store import FolderStore
 from shared.photo_gate import MAX_DIRECT_BYTES
 from shared.places import Bucket
 from shared.ports import ObjectStore
+from tests import loopback
 from tests.api_world import ApiWorld, slug
 from tests.gcs_fake import running
 from tests.gcs_signatures import OwnKey
@@ -47,7 +47,7 @@ class Shop:
         data = self.world.photo if data is None else data
         if ticket["url"].startswith("http://localhost/"):
             return self.put_here(ticket, data).status_code
-        return httpx.put(ticket["url"], content=data, headers=ticket["headers"]).status_code
+        return loopback.put(ticket["url"], content=data, headers=ticket["headers"]).status_code
 
     def put_here(self, ticket: dict, data: bytes) -> TestResponse:
         path = urlsplit(ticket["url"]).path

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, PreconditionFailed, TooManyRequests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from tests import loopback
 from tests.gcs_fake import GcsFake, running
 from tests.gcs_fake_faults import Fault
 
@@ -110,9 +110,9 @@ def test_in_a_process_of_its_own_it_prints_its_url_and_does_as_it_is_told() -> N
         try:
             url = process.stdout.readline().strip()
             began = time.monotonic()
-            httpx.put(f"{url}/fake", params={"latency_ms": 150})
-            assert httpx.get(f"{url}/storage/v1/b/photos/o").json() == {"items": []}
+            loopback.put(f"{url}/fake", params={"latency_ms": 150})
+            assert loopback.get(f"{url}/storage/v1/b/photos/o").json() == {"items": []}
             assert time.monotonic() - began >= 0.15
-            assert httpx.get(f"{url}/fake").json()["calls"] == {"list": 1}
+            assert loopback.get(f"{url}/fake").json()["calls"] == {"list": 1}
         finally:
             process.terminate()

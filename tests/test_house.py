@@ -46,6 +46,11 @@ def test_files_are_short_or_say_why_not() -> None:
     assert unexplained == []
 
 
+def test_make_finds_every_test_of_a_stage(unseen: list[str]) -> None:
+    """A stage's files are those in which its marker is written: elsewhere it would leave tests out unsaid."""
+    assert unseen == []
+
+
 def test_no_package_of_ours_is_installed() -> None:
     """An installed ``shared`` could be overwritten by any other distribution of that name."""
     installed = importlib.metadata.packages_distributions()

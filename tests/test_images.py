@@ -11,7 +11,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from bench.dockerfiles import read
@@ -22,6 +21,7 @@ from shared.checkpoints import CHECKPOINTS
 from shared.push import Pusher
 from shared.sqlite_queue import SqliteQueue
 from shared.subscriptions import Subscription
+from tests import loopback
 from tests.containers import Container
 from tests.system import in_ci
 
@@ -173,18 +173,18 @@ def test_a_job_goes_from_one_image_to_the_other_and_carries_the_revision(
     api: Container, worker: Container, data: Path
 ) -> None:
     """Field report 9."""
-    accepted = httpx.post(f"{api.url}/v1/jobs", files={"image": PHOTO.read_bytes()}, timeout=30)
+    accepted = loopback.post(f"{api.url}/v1/jobs", files={"image": PHOTO.read_bytes()}, timeout=30)
     assert accepted.status_code == 202
     push = Subscription(name="push", topic=messages.JOBS, endpoint=f"{worker.url}/push", max_in_flight=1)
     pusher = Pusher(SqliteQueue(data / "queue.db"), [push])
     pusher.start()
     try:
         link = accepted.json()["links"]["self"]
-        job = httpx.get(link, headers={"Prefer": "wait=20"}, timeout=30).json()
+        job = loopback.get(link, headers={"Prefer": "wait=20"}, timeout=30).json()
     finally:
         pusher.stop()
     assert job["status"] == "succeeded"
-    assert httpx.get(job["results"]["color"]["url"]).content.startswith(b"\x89PNG")
+    assert loopback.get(job["results"]["color"]["url"]).content.startswith(b"\x89PNG")
     claim = data / "objects" / "jobs" / job["id"] / "e0" / "claims" / "1.json"
     assert json.loads(claim.read_text())["revision"] == REVISION
 

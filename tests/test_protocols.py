@@ -20,6 +20,7 @@ from shared.messages import DEAD_JOBS, JOBS, Envelope, wrap
 from shared.places import Project
 from shared.pubsub import open_channel, topic_path
 from shared.topology import topology
+from tests import loopback
 from tests.contracts.queues import Receiver, listening, name_of
 from tests.emulator import running
 from tests.system import ROOT, System
@@ -70,7 +71,7 @@ def test_a_photo_becomes_print_files_and_nothing_is_kept_on_the_disk(system: Sys
     assert done["attempt"] == 1
     assert not (system.data / "queue.db").exists()
     assert [path for path in (system.data / "objects").rglob("*") if path.is_file()] == []
-    assert sum(httpx.get(f"{system.storage}/fake").json()["calls"].values()) > 10
+    assert sum(loopback.get(f"{system.storage}/fake").json()["calls"].values()) > 10
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
@@ -118,8 +119,8 @@ def test_a_pause_detaches_the_push_and_an_emulator_that_is_restarted_does_not_un
     wait_for(lambda: sweeps(system) > swept + 1)
     assert job(system, held)["status"] == "queued"
     assert push_endpoint(address) == ""
-    assert httpx.get(f"{system.url}/ready").json()["pause"]["reason"] == "an incident"
-    assert httpx.post(f"{system.url}/v1/delivery/resume").status_code == 200
+    assert loopback.get(f"{system.url}/ready").json()["pause"]["reason"] == "an incident"
+    assert loopback.post(f"{system.url}/v1/delivery/resume").status_code == 200
     assert_delivered(system, held, DONE_AGAIN_WITHIN_S)
     assert push_endpoint(address) == system.urls["push"]
 
@@ -242,7 +243,7 @@ def between(system: System) -> Iterator[Receiver]:
         if len(receiver.pushes) > 1:
             return None
         try:
-            return httpx.post(
+            return loopback.post(
                 system.urls["push"], json=wrap(push, published_at="now"), timeout=60
             ).status_code
         except httpx.HTTPError:

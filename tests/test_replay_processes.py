@@ -12,6 +12,7 @@ import pytest
 
 from shared import replays
 from shared.folder_store import FolderStore
+from tests import loopback
 from tests.dead import die
 from tests.system import ROOT, System
 from tests.test_system import assert_delivered, inner_pid
@@ -46,6 +47,6 @@ def test_a_replay_whose_command_and_whose_service_are_killed_goes_on_by_itself(t
 
 def _status(url: str) -> str | None:
     try:
-        return httpx.get(url, timeout=5).json()["status"]
+        return loopback.get(url, timeout=5).json()["status"]
     except httpx.HTTPError:
         return None  # a connection that the dead process had taken

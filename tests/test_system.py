@@ -12,6 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests import loopback
 from tests.system import System
 from tests.test_up import wait_for
 
@@ -27,13 +28,13 @@ DONE_AGAIN_WITHIN_S = 10 + 30
 
 def submit(system: System, photo: Path, **fields: str) -> dict:
     with photo.open("rb") as file:
-        answer = httpx.post(f"{system.url}/v1/jobs", files={"image": file}, data=fields, timeout=30)
+        answer = loopback.post(f"{system.url}/v1/jobs", files={"image": file}, data=fields, timeout=30)
     assert answer.status_code == 202, answer.text
     return answer.json()
 
 
 def job(system: System, job_id: str) -> dict:
-    return httpx.get(f"{system.url}/v1/jobs/{job_id}", timeout=30).json()
+    return loopback.get(f"{system.url}/v1/jobs/{job_id}", timeout=30).json()
 
 
 def wait_until(system: System, job_id: str, *statuses: str, within_s: float) -> dict:
@@ -53,7 +54,7 @@ def assert_delivered(system: System, job_id: str, within_s: float = 60) -> dict:
     done = settled(system, job_id, within_s)
     assert done["status"] == "succeeded", done["error"]
     for picture in [done["matte"], done["preview"], *done["results"].values()]:
-        data = httpx.get(picture["url"], timeout=30).content
+        data = loopback.get(picture["url"], timeout=30).content
         assert len(data) == picture["bytes"]
         assert hashlib.sha256(data).hexdigest() == picture["sha256"]
         image = Image.open(io.BytesIO(data))
@@ -87,17 +88,17 @@ def test_a_photo_becomes_print_files(system: System) -> None:
 
 def test_a_photo_that_was_uploaded_first_becomes_print_files(system: System) -> None:
     data = SMALL.read_bytes()
-    ticket = httpx.post(
+    ticket = loopback.post(
         f"{system.url}/v1/uploads", json={"content_type": "image/jpeg", "bytes": len(data)}
     ).json()
-    assert httpx.put(ticket["url"], content=data, headers=ticket["headers"]).status_code == 204
+    assert loopback.put(ticket["url"], content=data, headers=ticket["headers"]).status_code == 204
     order = {"upload_id": ticket["upload_id"], "effects": ["bw"]}
-    accepted = httpx.post(f"{system.url}/v1/jobs", json=order)
+    accepted = loopback.post(f"{system.url}/v1/jobs", json=order)
     assert accepted.status_code == 202, accepted.text
     done = assert_delivered(system, accepted.json()["id"])
     assert list(done["results"]) == ["enhancedblackwhite"]
     assert (done["input"]["width"], done["input"]["sha256"]) == (451, hashlib.sha256(data).hexdigest())
-    assert httpx.post(f"{system.url}/v1/jobs", json=order).json()["slug"] == "upload-used"
+    assert loopback.post(f"{system.url}/v1/jobs", json=order).json()["slug"] == "upload-used"
 
 
 def test_twelve_megapixels_come_back_at_full_size(system: System) -> None:
@@ -147,7 +148,7 @@ def test_a_killed_api_keeps_every_promise_it_made(system: System) -> None:
     until = time.monotonic() + 20
     while True:  # a connection that the dead process had taken breaks; the next one is served
         try:
-            httpx.get(f"{system.url}/health", timeout=20).raise_for_status()
+            loopback.get(f"{system.url}/health", timeout=20).raise_for_status()
             break
         except httpx.HTTPError:
             assert time.monotonic() < until
@@ -171,7 +172,7 @@ def test_a_settled_job_is_acknowledged_in_milliseconds(system: System) -> None:
 
 
 def pause(system: System) -> None:
-    answer = httpx.post(f"{system.url}/v1/delivery/pause", json={"reason": "an incident"})
+    answer = loopback.post(f"{system.url}/v1/delivery/pause", json={"reason": "an incident"})
     assert answer.json()["delivery"] == "paused"
 
 
@@ -187,7 +188,7 @@ def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
     held, swept = submit(system, SMALL)["id"], sweeps(system)
     wait_for(lambda: sweeps(system) > swept)
     assert (job(system, held)["status"], job(system, held)["attempt"]) == ("queued", 0)
-    ready = httpx.get(f"{system.url}/ready").json()
+    ready = loopback.get(f"{system.url}/ready").json()
     assert (ready["status"], ready["delivery"]) == ("ready", "paused")
     assert ready["pause"]["reason"] == "the model is wrong"
     first, count, statuses, line = system.command("jobs", "--open").splitlines()
@@ -195,7 +196,7 @@ def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
     assert line.startswith(f"{held}  e0  queued  ")
     assert system.command("resume") == "delivery is running\n"
     assert_delivered(system, held)
-    assert httpx.get(f"{system.url}/ready").json()["delivery"] == "running"
+    assert loopback.get(f"{system.url}/ready").json()["delivery"] == "running"
     wait_for(lambda: system.command("jobs", "--open") == "0 open\n")
 
 
@@ -210,10 +211,10 @@ def test_everything_killed_while_delivery_is_paused_goes_on_from_the_same_folder
     with System(tmp_path) as system:
         held, swept = submit(system, SMALL)["id"], sweeps(system)
         wait_for(lambda: sweeps(system) > swept)
-        assert httpx.get(f"{system.url}/ready").json()["delivery"] == "paused"
+        assert loopback.get(f"{system.url}/ready").json()["delivery"] == "paused"
         assert [job(system, job_id)["attempt"] for job_id in (*unfinished, held)] == [1, 0, 0]
         assert "delivery is paused" in system.stderr
-        assert httpx.post(f"{system.url}/v1/delivery/resume").status_code == 200
+        assert loopback.post(f"{system.url}/v1/delivery/resume").status_code == 200
         for job_id in (*unfinished, held):
             assert_delivered(system, job_id, DONE_AGAIN_WITHIN_S + 40)
         after = assert_delivered(system, done)
@@ -244,7 +245,7 @@ def test_a_stop_in_the_middle_of_a_job_takes_less_than_ten_seconds_and_costs_no_
         system.stop()
         assert time.monotonic() - began < 10
     with System(tmp_path) as system:
-        records = httpx.get(f"{system.url}/v1/jobs/{accepted['id']}/records", timeout=30).json()["records"]
+        records = loopback.get(f"{system.url}/v1/jobs/{accepted['id']}/records", timeout=30).json()["records"]
         reasons = [r["record"]["reason"] for r in records if r["name"].endswith("released.json")]
         assert reasons == ["shutdown"]
         assert_delivered(system, accepted["id"], 60)

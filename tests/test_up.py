@@ -8,10 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
+from tests import loopback
 from tests.system import ROOT, System, processes_of
 
 pytestmark = pytest.mark.system
@@ -53,7 +53,7 @@ def test_the_run_file_says_what_runs_where(system: System) -> None:
     assert run["engine"] == "grabcut"
     for pid in run["pids"].values():
         assert psutil.pid_exists(pid)
-    assert httpx.get(f"{run['urls']['worker']}/ready").json()["model"] == "loaded"
+    assert loopback.get(f"{run['urls']['worker']}/ready").json()["model"] == "loaded"
 
 
 def test_the_fallback_engine_cannot_be_missed(system: System) -> None:
@@ -63,7 +63,7 @@ def test_the_fallback_engine_cannot_be_missed(system: System) -> None:
 def test_a_second_up_on_the_folder_refuses(system: System) -> None:
     said = refused(system.data)
     assert f"in use by another ./cutout up (process {system.pids['up']})" in said
-    assert httpx.get(f"{system.url}/ready").status_code == 200
+    assert loopback.get(f"{system.url}/ready").status_code == 200
 
 
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ def test_a_killed_child_is_started_again_on_the_same_address(system: System, nam
     before = system.pids[name]
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: system.pids[name] != before)
-    assert httpx.get(f"{system.urls[name]}/health", timeout=20).status_code == 200
-    wait_for(lambda: httpx.get(f"{system.urls[name]}/ready", timeout=20).status_code == 200)
+    assert loopback.get(f"{system.urls[name]}/health", timeout=20).status_code == 200
+    wait_for(lambda: loopback.get(f"{system.urls[name]}/ready", timeout=20).status_code == 200)
 
 
 def test_a_refused_upload_reaches_a_client_that_is_still_sending(system: System) -> None:
     """26 MB over a real socket: a reset connection would hide the reason."""
-    answer = httpx.post(
+    answer = loopback.post(
         f"{system.url}/v1/jobs", files={"image": b"\xff\xd8\xff" + b"\0" * 26_000_000}, timeout=30
     )
     assert (answer.status_code, answer.json()["slug"]) == (413, "image-too-large")
-    answer = httpx.post(f"{system.url}/v1/jobs", content=b"\0" * 20_000_000, timeout=30)
+    answer = loopback.post(f"{system.url}/v1/jobs", content=b"\0" * 20_000_000, timeout=30)
     assert (answer.status_code, answer.json()["slug"]) == (415, "unsupported-media-type")
 
 
@@ -141,7 +141,7 @@ def test_killed_at_once_it_leaves_no_process_and_starts_again(tmp_path: Path) ->
         wait_for(lambda: processes_of(system.data) == [], 5)
         secret = (system.data / "secret.key").read_text()
     with System(tmp_path) as system:
-        assert httpx.get(f"{system.url}/ready").status_code == 200
+        assert loopback.get(f"{system.url}/ready").status_code == 200
         assert (system.data / "secret.key").read_text() == secret
         assert (system.data / "secret.key").stat().st_mode & 0o077 == 0
 
@@ -166,19 +166,19 @@ def test_a_full_disk_answers_503_and_heals(tmp_path: Path) -> None:
             url = process.stdout.readline().removeprefix("ready ").strip()
             fill = Path(f"/proc/{process.pid}/root{tmp_path}/small/fill")
             photo = (ROOT / "tests" / "photos" / "cat.jpg").read_bytes()
-            post = lambda: httpx.post(f"{url}/v1/jobs", files={"image": photo}, timeout=30)  # noqa: E731
+            post = lambda: loopback.post(f"{url}/v1/jobs", files={"image": photo}, timeout=30)  # noqa: E731
             first = post().json()["id"]
-            wait_for(lambda: httpx.get(f"{url}/v1/jobs/{first}").json()["status"] == "succeeded", 30)
+            wait_for(lambda: loopback.get(f"{url}/v1/jobs/{first}").json()["status"] == "succeeded", 30)
             with pytest.raises(OSError, match="No space"):
                 fill.write_bytes(b"\0" * 26_000_000)
             answer = post()
             assert (answer.status_code, answer.json()["slug"]) == (503, "try-again")
             assert answer.headers["Retry-After"]
-            assert httpx.get(f"{url}/v1/jobs/{first}").json()["status"] == "succeeded"
+            assert loopback.get(f"{url}/v1/jobs/{first}").json()["status"] == "succeeded"
             fill.unlink()
             second = post().json()["id"]
-            wait_for(lambda: httpx.get(f"{url}/v1/jobs/{second}").json()["status"] == "succeeded", 60)
-            open_jobs = httpx.get(f"{url}/v1/jobs?status=open").json()
+            wait_for(lambda: loopback.get(f"{url}/v1/jobs/{second}").json()["status"] == "succeeded", 60)
+            open_jobs = loopback.get(f"{url}/v1/jobs?status=open").json()
             assert json.dumps(open_jobs["jobs"]) == "[]"
         finally:
             process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from statistics import quantiles
 import httpx
 
 from bench.progress import track
+from tests import loopback
 from tests.chaos.beside import Beside
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
@@ -70,7 +71,7 @@ class _Client:
 
     def _post(self, photo: bytes) -> httpx.Response:
         url, headers = f"{self._plant.api.url}/v1/jobs", {"Idempotency-Key": self.key}
-        return httpx.post(url, files={"image": photo}, headers=headers, timeout=300)
+        return loopback.post(url, files={"image": photo}, headers=headers, timeout=300)
 
 
 def _rss_mb(plant: Plant) -> float:

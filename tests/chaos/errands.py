@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import loopback
 from tests.chaos.kills import moments_of, plants, repeated
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
@@ -76,13 +77,13 @@ def _asked_again(errand: Errand, plant: Plant, subject: str, headers: Headers) -
 
 
 def _post(plant: Plant, path: str, headers: Headers, **request: object) -> httpx.Response:
-    return httpx.post(f"{plant.api.url}{path}", headers=headers, timeout=30, **request)
+    return loopback.post(f"{plant.api.url}{path}", headers=headers, timeout=30, **request)
 
 
 def _upload(plant: Plant) -> str:
     wanted = {"content_type": "image/jpeg", "bytes": len(plant.photo)}
     ticket = _post(plant, "/v1/uploads", {}, json=wanted).json()
-    sent = httpx.put(ticket["url"], content=plant.photo, headers=ticket["headers"], timeout=30)
+    sent = loopback.put(ticket["url"], content=plant.photo, headers=ticket["headers"], timeout=30)
     require(sent.status_code == 204, "A", f"{sent.status_code} to a photo")
     return ticket["upload_id"]
 
@@ -166,7 +167,7 @@ ERRANDS = {
     ),
     "erase": Errand(
         given=_done,
-        ask=lambda plant, job_id, headers: httpx.delete(
+        ask=lambda plant, job_id, headers: loopback.delete(
             f"{plant.api.url}/v1/jobs/{job_id}", headers=headers, timeout=30
         ),
         answers={204},

@@ -32,6 +32,7 @@ from shared.recipes import Recipe
 from shared.records import Accepted, PhotoPin
 from shared.sqlite_queue import SqliteQueue
 from shared.topology import topology
+from tests import loopback
 from tests.chaos.apps import BRISK
 from tests.chaos.ports import Order
 from tests.promises import BrokenPromiseError, Promises, require
@@ -129,7 +130,7 @@ class Plant:
         until = time.monotonic() + within_s
         while time.monotonic() < until:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{child.url}/health", timeout=5).is_success:
+                if loopback.get(f"{child.url}/health", timeout=5).is_success:
                     child.was_ready = True
                     return
             time.sleep(0.02)
@@ -206,10 +207,8 @@ class Plant:
 
     def submit(self, key: str, timeout_s: float = 30) -> httpx.Response:
         """Submit a photo as a client does; the request carries its key as its id too."""
-        headers = {"Idempotency-Key": key, "X-Request-Id": key}
-        return httpx.post(
-            f"{self.api.url}/v1/jobs", files={"image": self.photo}, headers=headers, timeout=timeout_s
-        )
+        url, headers = f"{self.api.url}/v1/jobs", {"Idempotency-Key": key, "X-Request-Id": key}
+        return loopback.post(url, files={"image": self.photo}, headers=headers, timeout=timeout_s)
 
     def settled(self, job_id: str, within_s: float = SETTLES_WITHIN_S) -> float:
         """Wait until a job has settled and owes nothing, looking at every promise; return the seconds."""
@@ -238,7 +237,7 @@ class Plant:
         return Counter(file.read_text().split()) if file.exists() else Counter()
 
     def push(self, body: bytes, timeout_s: float = 90) -> int:
-        return httpx.post(f"{self.workers[0].url}/push", content=body, timeout=timeout_s).status_code
+        return loopback.post(f"{self.workers[0].url}/push", content=body, timeout=timeout_s).status_code
 
 
 @contextmanager
