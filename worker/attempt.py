@@ -63,7 +63,7 @@ class Attempt:
     services: Services
     claim: Claim
     standing: Standing
-    promise: Future[Accepted]  #: being read since the claim was
+    promise: Future[Accepted]  #: being read since the delivery came
     model: MattingModel
     arrived: float  #: when the delivery came, on the monotonic clock
     slot: Slot

@@ -80,9 +80,11 @@ def _work(message: messages.JobMessage, services: Services, arrived: float) -> O
     if _is_done_with(standing, services):
         return Outcome.ACK
     looked = services.monotonic()
-    model = services.gate.model(within_s=_left_s(services, arrived))
     alone = standing.must_run_alone
     with ExitStack() as stack:
+        promise = services.ledger.beside(lambda: services.ledger.accepted(message.job_id))
+        stack.callback(promise.exception)  # without an attempt nobody else would wait for it
+        model = services.gate.model(within_s=_left_s(services, arrived))
         slot = services.slots.take(alone=alone, within_s=_left_s(services, arrived))
         stack.callback(slot.give_back)
         if services.monotonic() - looked > _STALE_S:
@@ -91,8 +93,6 @@ def _work(message: messages.JobMessage, services: Services, arrived: float) -> O
                 return Outcome.ACK
             if standing.must_run_alone and not alone:
                 raise WorkerBusyError("The job's last attempt died meanwhile; the next one must run alone.")
-        promise = services.ledger.beside(lambda: services.ledger.accepted(message.job_id))
-        stack.callback(promise.exception)  # without an attempt nobody else would wait for it
         claim = _claim(standing, services)
         stack.pop_all()  # from here on the attempt gives the slot back
     log.info("job.claimed", extra={"claim": claim.number, "alone": alone})
