@@ -26,11 +26,13 @@ _DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 _GAUSSIAN_SIDE, _GAUSSIAN_SIGMA = 7, 1.0
 
-#: Of the widest maps so many pixels are calculated at once: in float32, 64 MB of features.
+#: Of the widest maps so many pixels are calculated at once: in float32, 64 MB of features ...
 _BAND_PX = 1 << 18
+#: ... or, where parts are better, twice what they should have.
+_PARTS_AT_ONCE = 2
 #: Convolutions of 3 x 3 that follow each other in a context attention.
 _SPOILT_ROWS = 5
-_CHANNELS_AT_ONCE = 8
+_CHANNELS_AT_ONCE = 4
 
 _Band = tuple[Tensor, Tensor]  #: features (B, 64, rows, W) and Laplacian (B, 1, rows, W)
 
@@ -44,7 +46,7 @@ class AxialPair:
     """
 
     asked: Layer  #: queries and keys of both
-    value: Layer  #: values of both, weighed and added up
+    value: Layer  #: values of both, weighed: what is seen of them is only added up
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, 64, H, W)
         batch, channels, height, width = x.shape
@@ -54,9 +56,10 @@ class AxialPair:
             asked.permute(3, 0, 2, 1, 4).reshape(2, 2, batch, width, -1).unbind(1)
         )  # (2, B, W, H * 8)
         attention = (query @ key.transpose(-1, -2)).softmax(-1)  # (2, B, W, W)
-        seen = torch.matmul(attention[:, :, None], tokens)  # (2, B, H, W, 64)
-        both = seen.permute(1, 2, 3, 0, 4).reshape(batch, height, width, 2 * channels)
-        return self.value(both, plus=tokens).permute(0, 3, 1, 2)
+        value = self.value(tokens).view(batch, height, width, 2, channels)
+        columns = value.permute(0, 3, 2, 1, 4).reshape(batch, 2 * width, -1)  # (B, 2 * W, H * 64)
+        seen = attention.permute(1, 2, 0, 3).reshape(batch, width, -1) @ columns  # (B, W, H * 64)
+        return (tokens + seen.view(batch, width, height, channels).transpose(1, 2)).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +125,7 @@ class Sica:
     out4: Layer
     threshold: Tensor
     laplacian_threshold: Tensor  #: unused where there is no Laplacian from above
-    band_px: int = _BAND_PX
+    band_px: int
 
     def __call__(self, x: Tensor, size: torch.Size, above: tuple[Tensor, Tensor | None]) -> Iterator[_Band]:
         """Enlarge features to a size and look at what lies above; return features and Laplacian, in bands."""
@@ -313,7 +316,11 @@ class _Maker:
         return self.linear(f"{name}.0", "relu"), self.linear(f"{name}.1", "relu")
 
     def pair(self, name: str) -> AxialPair:
-        return AxialPair(asked=self.linear(f"{name}.asked"), value=self.linear(f"{name}.value"))
+        weight, bias = self.weights[f"{name}.value.weight"], self.weights[f"{name}.value.bias"]
+        one_each = torch.cat(weight.flatten(1).chunk(2, 1))  # (2 * 64, 64)
+        # What attends adds up to 1: a bias of one is the bias of what is seen.
+        value = self.layers.linear(one_each, F.pad(bias, [0, len(bias)]))
+        return AxialPair(asked=self.linear(f"{name}.asked"), value=value)
 
     def encoder(self, name: str) -> Encoder:
         return Encoder(
@@ -359,6 +366,7 @@ class _Maker:
             out4=self.conv(f"{name}.conv_out4"),
             threshold=threshold,
             laplacian_threshold=laplacian,
+            band_px=min(_BAND_PX, _PARTS_AT_ONCE * self.layers.bytes_at_once // (DEPTH * dtype.itemsize)),
         )
 
 

@@ -1,16 +1,16 @@
 """Swin-B, the backbone: what a photo looks like at five scales, seen through shifted windows.
 
-Queries, keys and values are calculated token by token and only then gathered into windows, so that the
-padding of windows costs nothing but its place in the attention.
+Queries, keys and values are calculated token by token and only then put into windows, so that the padding of
+windows costs nothing but its place in the attention.  A block sees a few windows and then maps a few tokens
+at a time, in place: what is between lies in the cache, in memory that was there before.
 
 References
 ----------
 Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV 2021.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ DEPTHS = (2, 2, 18, 2)
 HEADS = (4, 8, 16, 32)
 CHANNELS = (128, 256, 512, 1024)
 
+#: The widest of what is between a block's maps, in channels of the block.
+_WIDEST = 4
+
 _MASKED = -100.0
 #: Which of a shifted window's tokens are neighbours: all, or those on the same side of the seam that lies
 #: across (bottom windows) and along (right windows).
@@ -33,12 +36,12 @@ _KINDS = ((False, False), (False, True), (True, False), (True, True))
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Where the tokens of a square map go when it is cut into windows, like windows next to each other."""
+    """Windows of one kind, cut out of a square map, and what of them is not padding at the map's edge."""
 
-    tokens: Tensor  #: (windows * AREA,) which token stands there
-    places: Tensor  #: (tokens,) where each token stands
-    padding: Tensor  #: (n,) places at which there is no token
-    runs: tuple[tuple[int, int, int], ...]  #: kind, first place, last place + 1
+    kind: int
+    count: int
+    tokens: Tensor  #: (n,) which tokens stand there
+    places: Tensor | None  #: (n,) where each of them stands, of ``count * AREA``; none: in order, all over
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +67,32 @@ class Block:
     norm2: Norm
     fc1: Layer
     fc2: Layer
-    windows: Windows
+    windows: tuple[Windows, ...]
+    tokens_at_once: int
 
-    def __call__(self, x: Tensor) -> Tensor:  # (B, tokens, C)
-        x = self.proj(self._attend(self.qkv(self.norm1(x))), plus=x)
-        return self.fc2(self.fc1(self.norm2(x)), plus=x)
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return (B, tokens, C), in the memory of what came in."""
+        for windows in self.windows:
+            some = x.index_select(1, windows.tokens)
+            x.index_copy_(1, windows.tokens, self.proj(self._attend(self.norm1(some), windows), plus=some))
+        for first in range(0, x.shape[1], self.tokens_at_once):
+            some = x[:, first : first + self.tokens_at_once]
+            some.copy_(self.fc2(self.fc1(self.norm2(some)), plus=some))
+        return x
 
-    def _attend(self, qkv: Tensor) -> Tensor:  # (B, tokens, 3 * C) -> (B, tokens, C)
-        batch = qkv.shape[0]
-        windows = qkv.index_select(1, self.windows.tokens)  # (B, windows * AREA, 3 * C)
-        if len(self.windows.padding):
-            windows[:, self.windows.padding] = self.padding_qkv
-        heads = self.position.shape[1]
-        seen = [
-            _attention(windows[:, first:last], self.position[kind], heads)
-            for kind, first, last in self.windows.runs
-        ]
-        joined = torch.cat(seen, 1) if len(seen) > 1 else seen[0]
-        return joined.view(batch, -1, qkv.shape[2] // 3).index_select(1, self.windows.places)
+    def _attend(self, x: Tensor, windows: Windows) -> Tensor:  # (B, n, C) -> (B, n, C)
+        qkv, heads = self.qkv(x), self.position.shape[1]
+        if windows.places is not None:
+            padded = self.padding_qkv.repeat(len(x), windows.count * AREA, 1)
+            qkv = padded.index_copy_(1, windows.places, qkv)
+        seen = attention(qkv, self.position[windows.kind], heads)
+        return seen if windows.places is None else seen.index_select(1, windows.places)
 
 
-def _attention(windows: Tensor, position: Tensor, heads: int) -> Tensor:
+def attention(windows: Tensor, position: Tensor, heads: int) -> Tensor:
     """Attend within windows of one kind; (B, n * AREA, 3 * C) -> (B, n * AREA, C)."""
     batch, places, width = windows.shape
-    parts = windows.reshape(-1, AREA, 3, heads, width // (3 * heads))
+    parts = windows.view(-1, AREA, 3, heads, width // (3 * heads))
     query, key, value = parts.permute(2, 0, 3, 1, 4)  # (B * n, heads, AREA, C / heads) each
     seen = F.scaled_dot_product_attention(query, key, value, attn_mask=position[None])
     return seen.transpose(1, 2).reshape(batch, places, width // 3)
@@ -126,7 +131,7 @@ class Swin:
     def __call__(self, image: Tensor) -> list[Tensor]:
         """Return maps at strides 4, 4, 8, 16, 32 of an image of (B, 3, S, S)."""
         x = self.embed_norm(_tokens(self.embed(image)))  # (B, (S / 4)^2, 128)
-        maps = [_map(x, self.stages[0].side)]
+        maps = [_map(x.clone(), self.stages[0].side)]  # blocks work in place
         for stage in self.stages:
             seen, x = stage(x)
             maps.append(_map(seen, stage.side))
@@ -155,7 +160,8 @@ def build_swin(weights: Mapping[str, Tensor], layers: Layers, side_px: int) -> S
 
 
 def _stage(weights: Mapping[str, Tensor], layers: Layers, level: int, side: int) -> Stage:
-    shifts = [cut_into_windows(side, shift, layers.device) for shift in (0, WINDOW // 2)]
+    at_once = tokens_at_once(CHANNELS[level], layers)
+    shifts = [cut_into_windows(side, shift, layers.device, at_once) for shift in (0, WINDOW // 2)]
     name, is_last = f"layers.{level}", level == len(DEPTHS) - 1
     return Stage(
         side=side,
@@ -169,8 +175,18 @@ def _stage(weights: Mapping[str, Tensor], layers: Layers, level: int, side: int)
     )
 
 
+def tokens_at_once(channels: int, layers: Layers) -> int:
+    """Return of how many tokens a block holds what is between its maps."""
+    return max(AREA, layers.bytes_at_once // (_WIDEST * channels * layers.dtype.itemsize))
+
+
 def _block(
-    weights: Mapping[str, Tensor], name: str, layers: Layers, windows: Windows, *, is_shifted: bool
+    weights: Mapping[str, Tensor],
+    name: str,
+    layers: Layers,
+    windows: tuple[Windows, ...],
+    *,
+    is_shifted: bool,
 ) -> Block:
     def linear(part: str, activation: str = "none") -> Layer:
         return layers.linear(weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"], activation)
@@ -187,6 +203,7 @@ def _block(
         fc1=linear("mlp.fc1", "gelu"),
         fc2=linear("mlp.fc2"),
         windows=windows,
+        tokens_at_once=tokens_at_once(len(weights[f"{name}.norm1.weight"]), layers),
     )
 
 
@@ -206,8 +223,8 @@ def seam_masks() -> Tensor:
     return torch.stack(masks)
 
 
-def cut_into_windows(side: int, shift: int, device: torch.device) -> Windows:
-    """Return where the tokens of a (side, side) map go; the last windows reach over its edge."""
+def cut_into_windows(side: int, shift: int, device: torch.device, at_once: int) -> tuple[Windows, ...]:
+    """Cut a (side, side) map into windows, of which the last reach over its edge; so many tokens at once."""
     across = -(-side // WINDOW)
     padded = across * WINDOW
     token = torch.full((padded, padded), -1)
@@ -215,21 +232,17 @@ def cut_into_windows(side: int, shift: int, device: torch.device) -> Windows:
     token = token.roll((-shift, -shift), (0, 1))
     cut = token.view(across, WINDOW, across, WINDOW).transpose(1, 2).reshape(across * across, AREA)
     edge = (torch.arange(across) == across - 1) & (shift > 0)
-    kind = (edge[:, None] * 2 + edge[None, :] * 1).flatten()  # (windows,)
-    order = kind.argsort(stable=True)
-    flat = cut[order].flatten()
-    is_token = flat >= 0
-    places = torch.empty(side * side, dtype=torch.long)
-    places[flat[is_token]] = torch.arange(len(flat))[is_token]
-    return Windows(
-        tokens=flat.clamp(min=0).to(device),
-        places=places.to(device),
-        padding=torch.nonzero(~is_token).flatten().to(device),
-        runs=tuple(_runs(kind[order].tolist())),
+    kinds = (edge[:, None] * 2 + edge[None, :] * 1).flatten()  # (windows,)
+    return tuple(
+        _windows(kind, some, device)
+        for kind in range(len(_KINDS))
+        if len(like := cut[kinds == kind])
+        for some in like.split(max(1, at_once // AREA))
     )
 
 
-def _runs(kinds: list[int]) -> Iterator[tuple[int, int, int]]:
-    starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
-    for first, last in pairwise([*starts, len(kinds)]):
-        yield kinds[first], first * AREA, last * AREA
+def _windows(kind: int, tokens: Tensor, device: torch.device) -> Windows:  # (n, AREA), -1 for padding
+    flat = tokens.flatten()
+    places = torch.nonzero(flat >= 0).flatten()
+    is_whole = len(places) == len(flat)
+    return Windows(kind, len(tokens), flat[places].to(device), None if is_whole else places.to(device))
