@@ -35,16 +35,14 @@ def on_torch(model: Path, engine: str) -> Forward:
 
 
 def on_openvino(model: Path, engine: str) -> Forward:
-    """Compile OpenVINO's file of the network, or take what it compiled before from beside it."""
+    """Compile OpenVINO's file of the network; with a folder beside it, keep there what was compiled."""
     del engine  # one file is one engine's
     import openvino  # noqa: PLC0415
 
     core = openvino.Core()
-    settings = {
-        "CACHE_DIR": str(model.with_suffix(".cache")),
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if (cache := model.with_suffix(".cache")).is_dir():
+        settings["CACHE_DIR"] = str(cache)
     request = core.compile_model(str(model), "CPU", settings).create_infer_request()
     return lambda photo: next(iter(request.infer([photo]).values()))
 
