@@ -31,7 +31,7 @@ from worker.matting.folding import fold
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
 from worker.matting.layers import TorchLayers
 from worker.matting.saliency import square
-from worker.matting.swin import AREA, Block, Windows, attention
+from worker.matting.swin import Block, attention
 from worker.matting.weights import Weights, read_published, write_converted
 
 _MAX_DIFFERENCE = 2e-4  #: what our own network may differ from the package's
@@ -97,28 +97,22 @@ def _case(published: Path, side_px: int) -> _Case:
 
 
 class _OutOfPlace(Block):
-    """A block that writes nothing in place and holds all windows at once, which OpenVINO is better at."""
+    """A block that writes nothing in place, which OpenVINO is better at."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Implement ``Block``."""
-        qkv = self.qkv(self.norm1(x))
-        seen = [self._seen(qkv, windows) for windows in self.windows]
-        places = torch.cat([windows.tokens for windows in self.windows]).argsort()
-        x = self.proj(torch.cat(seen, 1).index_select(1, places), plus=x)
-        return self.fc2(self.fc1(self.norm2(x)), plus=x)
-
-    def _seen(self, qkv: torch.Tensor, windows: Windows) -> torch.Tensor:
-        cut, tokens, places = windows.count * AREA, windows.tokens, windows.places
-        position, heads = self.position[windows.kind], self.position.shape[1]
-        if places is None:
-            return attention(qkv.index_select(1, tokens), position, heads)
+        (windows,) = self.windows  # all: these layers have whole maps at once
         # What NumPy calculates is a constant of the network, and not a part of it.
-        whole = np.zeros(cut, dtype=np.int64)
-        whole[places.numpy()] = tokens.numpy()
-        gaps = torch.from_numpy(np.setdiff1d(np.arange(cut), places.numpy()))
-        padding = self.padding_qkv.expand(1, len(gaps), -1)
-        padded = qkv.index_select(1, torch.from_numpy(whole)).index_copy_(1, gaps, padding)
-        return attention(padded, position, heads).index_select(1, places)
+        tokens, places = windows.tokens.numpy(), np.arange(windows.runs[-1][-1])
+        there = places if windows.places is None else windows.places.numpy()
+        whole = np.zeros_like(places)
+        whole[there] = tokens
+        qkv = self.qkv(self.norm1(x)).index_select(1, torch.from_numpy(whole))
+        if len(gaps := torch.from_numpy(np.setdiff1d(places, there))):
+            qkv = qkv.index_copy_(1, gaps, self.padding_qkv.expand(1, len(gaps), -1))
+        seen = torch.cat([attention(qkv[:, a:b], self.position[kind]) for kind, a, b in windows.runs], 1)
+        x = self.proj(seen.index_select(1, torch.from_numpy(there[tokens.argsort()])), plus=x)
+        return self.fc2(self.fc1(self.norm2(x)), plus=x)
 
 
 def _out_of_place(network: InSPyReNet) -> InSPyReNet:

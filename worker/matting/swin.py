@@ -9,8 +9,9 @@ References
 Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV 2021.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -36,12 +37,14 @@ _KINDS = ((False, False), (False, True), (True, False), (True, True))
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows of one kind, cut out of a square map, and what of them is not padding at the map's edge."""
+    """Windows that are worked on at once, like ones next to each other; at the map's edge some is padding."""
 
-    kind: int
-    count: int
+    runs: tuple[tuple[int, int, int], ...]  #: kind, first place, last place + 1
     tokens: Tensor  #: (n,) which tokens stand there
-    places: Tensor | None  #: (n,) where each of them stands, of ``count * AREA``; none: in order, all over
+    places: Tensor | None  #: (n,) where each of them stands; none: in order, all over
+
+
+Cut = tuple[Windows, ...]  #: a whole map
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Block:
     norm2: Norm
     fc1: Layer
     fc2: Layer
-    windows: tuple[Windows, ...]
+    windows: Cut
     tokens_at_once: int
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -81,18 +84,19 @@ class Block:
         return x
 
     def _attend(self, x: Tensor, windows: Windows) -> Tensor:  # (B, n, C) -> (B, n, C)
-        qkv, heads = self.qkv(x), self.position.shape[1]
+        qkv = self.qkv(x)
         if windows.places is not None:
-            padded = self.padding_qkv.repeat(len(x), windows.count * AREA, 1)
+            padded = self.padding_qkv.repeat(len(x), windows.runs[-1][-1], 1)
             qkv = padded.index_copy_(1, windows.places, qkv)
-        seen = attention(qkv, self.position[windows.kind], heads)
+        parts = [attention(qkv[:, first:last], self.position[kind]) for kind, first, last in windows.runs]
+        seen = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
         return seen if windows.places is None else seen.index_select(1, windows.places)
 
 
-def attention(windows: Tensor, position: Tensor, heads: int) -> Tensor:
+def attention(windows: Tensor, position: Tensor) -> Tensor:
     """Attend within windows of one kind; (B, n * AREA, 3 * C) -> (B, n * AREA, C)."""
     batch, places, width = windows.shape
-    parts = windows.view(-1, AREA, 3, heads, width // (3 * heads))
+    parts = windows.reshape(-1, AREA, 3, len(position), width // (3 * len(position)))
     query, key, value = parts.permute(2, 0, 3, 1, 4)  # (B * n, heads, AREA, C / heads) each
     seen = F.scaled_dot_product_attention(query, key, value, attn_mask=position[None])
     return seen.transpose(1, 2).reshape(batch, places, width // 3)
@@ -181,12 +185,7 @@ def tokens_at_once(channels: int, layers: Layers) -> int:
 
 
 def _block(
-    weights: Mapping[str, Tensor],
-    name: str,
-    layers: Layers,
-    windows: tuple[Windows, ...],
-    *,
-    is_shifted: bool,
+    weights: Mapping[str, Tensor], name: str, layers: Layers, windows: Cut, *, is_shifted: bool
 ) -> Block:
     def linear(part: str, activation: str = "none") -> Layer:
         return layers.linear(weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"], activation)
@@ -223,7 +222,7 @@ def seam_masks() -> Tensor:
     return torch.stack(masks)
 
 
-def cut_into_windows(side: int, shift: int, device: torch.device, at_once: int) -> tuple[Windows, ...]:
+def cut_into_windows(side: int, shift: int, device: torch.device, at_once: int) -> Cut:
     """Cut a (side, side) map into windows, of which the last reach over its edge; so many tokens at once."""
     across = -(-side // WINDOW)
     padded = across * WINDOW
@@ -233,16 +232,18 @@ def cut_into_windows(side: int, shift: int, device: torch.device, at_once: int) 
     cut = token.view(across, WINDOW, across, WINDOW).transpose(1, 2).reshape(across * across, AREA)
     edge = (torch.arange(across) == across - 1) & (shift > 0)
     kinds = (edge[:, None] * 2 + edge[None, :] * 1).flatten()  # (windows,)
-    return tuple(
-        _windows(kind, some, device)
-        for kind in range(len(_KINDS))
-        if len(like := cut[kinds == kind])
-        for some in like.split(max(1, at_once // AREA))
-    )
+    order, count = kinds.argsort(stable=True), max(1, at_once // AREA)
+    parts = zip(kinds[order].split(count), cut[order].split(count), strict=True)
+    return tuple(_windows(some.tolist(), tokens.flatten(), device) for some, tokens in parts)
 
 
-def _windows(kind: int, tokens: Tensor, device: torch.device) -> Windows:  # (n, AREA), -1 for padding
-    flat = tokens.flatten()
-    places = torch.nonzero(flat >= 0).flatten()
-    is_whole = len(places) == len(flat)
-    return Windows(kind, len(tokens), flat[places].to(device), None if is_whole else places.to(device))
+def _windows(kinds: list[int], tokens: Tensor, device: torch.device) -> Windows:  # (places,), -1 for padding
+    places = torch.nonzero(tokens >= 0).flatten()
+    where = None if len(places) == len(tokens) else places.to(device)
+    return Windows(tuple(_runs(kinds)), tokens[places].to(device), where)
+
+
+def _runs(kinds: list[int]) -> Iterator[tuple[int, int, int]]:
+    first = 0
+    for kind, same in groupby(kinds):
+        yield kind, first, (first := first + AREA * len(list(same)))
