@@ -342,7 +342,7 @@ def test_there_is_no_glimpse_where_it_would_not_be_faster_or_the_photo_is_flawed
 SMALL = [saved(image(gradient(40, 36)), kind) for kind in ("JPEG", "PNG", "WEBP")]
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(st.sampled_from(SMALL), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
 def test_no_damage_leads_to_anything_but_a_picture_or_the_photos_fault(data: bytes, damage: list) -> None:
     damaged = bytearray(data)

@@ -36,7 +36,7 @@ def in_plain_python(tones, thresholds, is_open):
     return light
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_it_is_what_a_cell_by_cell_loop_gives(data) -> None:
     shape = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))

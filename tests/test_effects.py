@@ -91,7 +91,7 @@ def parameters_of(draw, name: str):
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_an_effect_can_be_rendered_at_any_size_and_with_any_parameters(name: str, data) -> None:
     shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))

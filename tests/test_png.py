@@ -69,7 +69,7 @@ def rows_of(data: bytes) -> bytes:
     return rows
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_pixels_come_back_from_two_readers(data) -> None:
     channels = data.draw(st.sampled_from([(), (3,), (4,)]))
