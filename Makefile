@@ -7,12 +7,15 @@ STAMP := .venv/.installed
 # The files that have tests with a marker: to import all the others takes longer than some stages' tests.
 marked = $(shell grep -rl --include='test_*.py' 'mark[.]$(1)' tests)
 
+# For each of two processes that run tests: torch's threads wait for each other's by spinning.
+half := OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2))
+
 REFERENCE := .venv-reference/.installed
 
 # Tests start hundreds of processes: none is to compile the same code again, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reference demo gallery test lint fast system parity test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-gpu bench-image-sizes bench-protocols bench-runtimes bench-delivery bench-dead-letters bench-working-set up clean
+.PHONY: help setup reference demo gallery test lint fast system parity test-exhaustive test-engine fuzz chaos bench bench-edges bench-images bench-engine bench-gpu bench-image-sizes bench-protocols bench-runtimes bench-delivery bench-dead-letters bench-working-set up clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1 #/p' Makefile | column -t -s '#'
@@ -51,7 +54,7 @@ lint: setup
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
 fast: setup
-	$(BIN)/pytest -q -n 2 -m "not system and not parity"
+	$(half) $(BIN)/pytest -q -n 2 -m "not system and not parity and not exhaustive"
 
 system: setup
 	$(BIN)/pytest -q -n 2 --dist loadscope -m system $(call marked,system)
@@ -59,6 +62,9 @@ system: setup
 # Two at once that each take every core wait for each other by spinning, which costs more than the networks do.
 parity: setup reference
 	OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2)) $(BIN)/pytest -q -n 2 --dist loadfile -m "parity and not exhaustive" $(call marked,parity)
+
+test-exhaustive: setup  ## what make test shows, at length: more seeds, more sizes, every combination
+	$(half) $(BIN)/pytest -q -n 2 -m "exhaustive and not parity and not system" $(call marked,exhaustive)
 
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
 	$(BIN)/pytest -q -m parity $(call marked,parity)

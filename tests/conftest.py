@@ -12,7 +12,7 @@ from tests.served import Served, serving
 from tests.system import in_ci
 
 #: Markers whose tests make runs apart, and from the files alone in which they are written.
-STAGES = ("system", "parity")
+STAGES = ("system", "parity", "exhaustive")
 UNSEEN = pytest.StashKey[list[str]]()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -51,14 +51,12 @@ def package(file: Path, side_px: int, device: str):
     return network
 
 
-@pytest.fixture(scope="module")
-def plan() -> gpu.Plan:
-    tensors = gpu.random_published()
+def planned(tensors: dict[str, torch.Tensor], folded: dict[str, torch.Tensor]) -> gpu.Plan:
     return gpu.Plan(
         device=CPU,
         clock=WallClock(),
         tensors=tensors,
-        folded=gpu.fold(tensors),
+        folded=folded,
         package=package,
         photo=small_photo(),
         sides_px=SIDES_PX,
@@ -66,6 +64,12 @@ def plan() -> gpu.Plan:
         photos=3,
         in_flight=2,
     )
+
+
+@pytest.fixture(scope="module")
+def plan() -> gpu.Plan:
+    tensors = gpu.random_published()
+    return planned(tensors, gpu.fold(tensors))
 
 
 class Network:
@@ -101,13 +105,13 @@ def test_everything_is_measured_and_kept(plan: gpu.Plan, tmp_path: Path, monkeyp
     assert "a GPU beside a CPU" in (tmp_path / "gpu.md").read_text()
 
 
-def test_what_was_measured_before_something_failed_is_kept(plan, tmp_path: Path, monkeypatch) -> None:
+def test_what_was_measured_before_something_failed_is_kept(tmp_path: Path, monkeypatch) -> None:
     def breaks(_plan: gpu.Plan):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(gpu, "STAGES", (gpu.foregrounds, breaks))
     with pytest.raises(torch.OutOfMemoryError):
-        gpu.run(plan, this_machine(), tmp_path)
+        gpu.run(planned({}, {}), this_machine(), tmp_path)  # no weights are asked for before
     [row] = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert row["what"].startswith("foreground")
 

@@ -126,6 +126,11 @@ def test_no_body_whatsoever_is_a_fault_of_ours(world: ApiWorld, pieces: list[byt
     assert answer.status_code in {202, 400, 415, 422}, answer.text
 
 
+@pytest.fixture
+def submitted(world: ApiWorld) -> str:
+    return world.submitted()
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     value=st.text(max_size=40),
@@ -142,10 +147,11 @@ def test_no_body_whatsoever_is_a_fault_of_ours(world: ApiWorld, pieces: list[byt
         ]
     ),
 )
-def test_no_header_whatsoever_is_a_fault_of_ours(world: ApiWorld, name: str, value: str) -> None:
+def test_no_header_whatsoever_is_a_fault_of_ours(
+    world: ApiWorld, submitted: str, name: str, value: str
+) -> None:
     value = re.sub(r"[\r\n\0]", "", value).encode("latin-1", "replace").decode("latin-1")
-    job_id = world.submitted()
-    for path in (f"/v1/jobs/{job_id}", f"/v1/jobs/{job_id}/results/color", "/v1/jobs?status=open"):
+    for path in (f"/v1/jobs/{submitted}", f"/v1/jobs/{submitted}/results/color", "/v1/jobs?status=open"):
         assert world.client.get(path, headers={name: value}).status_code < 500
 
 

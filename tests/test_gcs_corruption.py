@@ -1,14 +1,17 @@
-"""Of a thousand reads that go wrong, each gives the bytes of one version, whole, or says that it cannot."""
+"""Of hundreds of reads that go wrong, each gives the bytes of one version, whole, or says that it cannot."""
 
 import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from shared.errors import StoreUnavailableError
 from tests.gcs_fake_faults import Fault
 from tests.gcs_world import GcsWorld, gcs_world
 
-READS = 1_000
+#: How many; ten kinds of fault meet each kind of read often enough in the first.
+READS = [250, pytest.param(1_000, marks=pytest.mark.exhaustive)]
 FAULTS = [
     Fault.CORRUPT,
     Fault.TRUNCATED,
@@ -51,11 +54,11 @@ def replace(world: GcsWorld, versions: dict[int, bytes], chance: random.Random) 
     versions[stat.generation] = data
 
 
-def faulted_reads(world: GcsWorld, chance: random.Random) -> Tally:
+def faulted_reads(world: GcsWorld, chance: random.Random, reads: int) -> Tally:
     """Read so often, one to three faults before each answer; every fifth time it is replaced in between."""
     tally, faults = Tally(), world.fake.faults
     versions = {world.store.create("a", b"first").generation: b"first"}
-    for turn in range(READS):
+    for turn in range(reads):
         faults.meanwhile.clear()
         if turn % 5 == 0:
             faults.meanwhile["read", faults.calls["read"] + 1] = lambda: replace(world, versions, chance)
@@ -66,16 +69,18 @@ def faulted_reads(world: GcsWorld, chance: random.Random) -> Tally:
         tally.faults.update(fault.name for fault in planned)
         tally.counts[read_one(world, versions, chance)] += 1
         faults.clear()
-    assert len(versions) == READS // 5 + 1
+    assert len(versions) == reads // 5 + 1
     return tally
 
 
-def test_no_read_is_silently_corrupt(record_property) -> None:
+@pytest.mark.parametrize("reads", READS)
+def test_no_read_is_silently_corrupt(record_property, reads: int) -> None:
     with gcs_world() as world:
-        tally = faulted_reads(world, random.Random(3))
-        assert world.fake.calls["read"] == READS + tally.faults.total()
+        tally = faulted_reads(world, random.Random(3), reads)
+        assert world.fake.calls["read"] == reads + tally.faults.total()
     record_property("faulted_reads", dict(tally.counts))
     record_property("faults", dict(tally.faults))
-    print(f"{READS} reads, {tally.faults.total()} faults: {dict(tally.counts)}")  # noqa: T201 -- the figure
+    print(f"{reads} reads, {tally.faults.total()} faults: {dict(tally.counts)}")  # noqa: T201 -- the figure
+    assert tally.faults.keys() == {fault.name for fault in FAULTS}
     assert tally.counts["silently corrupt"] == 0
-    assert tally.counts == {"right": READS}
+    assert tally.counts == {"right": reads}

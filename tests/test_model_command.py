@@ -90,7 +90,7 @@ def test_a_damaged_file_is_fetched_again_and_kept_aside(tmp_path: Path, monkeypa
     assert f"What lay there was not what was published; it is now {aside}" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["convert", "verify"])
+@pytest.mark.parametrize("command", ["convert", pytest.param("verify", marks=pytest.mark.exhaustive)])
 def test_a_checkpoint_that_is_not_there_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
     done = model(command, str(tmp_path / "none.pth"), str(PHOTOS / "cat.jpg"))
     assert done.returncode == 1
@@ -98,7 +98,7 @@ def test_a_checkpoint_that_is_not_there_is_said_in_a_sentence(command: str, tmp_
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["convert", "verify"])
+@pytest.mark.parametrize("command", ["verify", pytest.param("convert", marks=pytest.mark.exhaustive)])
 def test_a_file_that_was_converted_is_not_what_these_want(command: str, tmp_path: Path) -> None:
     file = tmp_path / "inspyrenet-base.safetensors"
     file.write_bytes(b"converted")

@@ -9,6 +9,11 @@ from tests.beside import MANY_ORDERS, ORDERS
 from tests.world import JOB, TWO_EFFECTS, Killed, Process, World, kill_at
 from worker.handler import Outcome
 
+#: More throws of the dice show what the others do.
+MORE_THROWS = [
+    pytest.param(order, marks=pytest.mark.exhaustive) for order in MANY_ORDERS if order not in ORDERS
+]
+
 
 def calls_of_one_run(tmp: Path, order: str) -> list[str]:
     seen: list[str] = []
@@ -46,7 +51,7 @@ def test_a_second_delivery_changes_nothing_and_needs_no_model(world: World) -> N
     assert world.model.calls == calls
 
 
-@pytest.mark.parametrize("order", MANY_ORDERS)
+@pytest.mark.parametrize("order", [*ORDERS, *MORE_THROWS])
 def test_a_worker_killed_at_any_moment_is_made_good_by_redelivery(tmp_path: Path, order: str) -> None:
     """Kill the worker around each port call in turn; when its claim is dead the next delivery finishes."""
     calls = calls_of_one_run(tmp_path, order)

@@ -132,7 +132,8 @@ class ScriptedModel:
     calls: int = 0
     during: Callable[[], None] | None = None
     fail_with: Exception | None = None
-    disc: DiscModel = field(default_factory=DiscModel)
+    #: No pixel is mixed: to find the colours of those takes most of the time of a small photo.
+    disc: DiscModel = field(default_factory=lambda: DiscModel(rim_px=1e-6))
     name: str = "disc"
     version: str = "1"
     checkpoint_sha256: str | None = None
