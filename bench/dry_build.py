@@ -58,9 +58,7 @@ class Builder:
     arguments: Mapping[str, str] = field(default_factory=dict)  #: as ``--build-arg``
     fetched: Path | None = None  #: a file in place of whatever ADD would fetch
     left_out: Collection[str] = ()  #: stages whose RUNs are not run
-    layers: Path | None = (
-        None  #: a folder that builders share: what one has run at a stage's beginning, none does
-    )
+    layers: Path | None = None  #: a folder for what stages begin with, if builders are to share it
 
     def build(self, last: str | None = None) -> Image:
         """Build every stage up to one, or all of them, and return the last.
