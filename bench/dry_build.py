@@ -5,6 +5,7 @@ handed in, and stages may be left out; those are listed, so that whoever builds 
 """
 
 import ast
+import hashlib
 import os
 import shutil
 import subprocess
@@ -57,6 +58,7 @@ class Builder:
     arguments: Mapping[str, str] = field(default_factory=dict)  #: as ``--build-arg``
     fetched: Path | None = None  #: a file in place of whatever ADD would fetch
     left_out: Collection[str] = ()  #: stages whose RUNs are not run
+    layers: Path | None = None  #: a folder for what stages begin with, if builders are to share it
 
     def build(self, last: str | None = None) -> Image:
         """Build every stage up to one, or all of them, and return the last.
@@ -76,6 +78,11 @@ class Builder:
                 break
         return images[alias]
 
+    def _is_read_by_one_stage(self, alias: str) -> bool:
+        """Whether nobody needs a stage but the one that goes on from it."""
+        froms = [line.flags.get("from") for stage in self.dockerfile.stages for line in stage.instructions]
+        return [stage.base for stage in self.dockerfile.stages].count(alias) == 1 and alias not in froms
+
     def not_run(self) -> list[str]:
         """Return every command that is left out, as it is written."""
         stages = (stage for stage in self.dockerfile.stages if stage.alias in self.left_out)
@@ -85,7 +92,10 @@ class Builder:
         root = self.scratch / alias
         if stage.base in images:
             before = images[stage.base]
-            _copy(before.root, root)
+            if self._is_read_by_one_stage(stage.base):
+                before.root.rename(root)
+            else:
+                _copy(before.root, root)
             image = Image(root, dict(before.environ), folder=before.folder, user=before.user)
         else:
             root.mkdir(parents=True)
@@ -112,12 +122,25 @@ class Builder:
             case "CMD":
                 image.command = line.words if line.is_json else ("/bin/sh", "-c", *line.words)
             case "RUN":
-                _run(line, image)
+                self._run(line, image)
             case "COPY" | "ADD":
                 words = [fill_in(word, variables) for word in line.words]
                 self._bring(line, words, image, images)
             case _:
                 raise NotUnderstoodError(f"{line.text!r} is not understood")
+
+    def _run(self, line: Instruction, image: Image) -> None:
+        """Run a command; in an empty stage it depends on its words and variables alone."""
+        if self.layers is None or any(image.root.iterdir()):
+            _run(line, image)
+            return
+        decides = repr((line.text, sorted(image.variables.items()), sorted(image.environ.items())))
+        layer = self.layers / hashlib.sha256(decides.encode()).hexdigest()
+        if layer.exists():
+            _copy(layer, image.root)
+        else:
+            _run(line, image)
+            _copy(image.root, layer)
 
     def _given(self, line: Instruction) -> dict[str, str]:
         """Return the variables of an ARG; one that has no value at all is not set."""

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.system import in_ci
 
 #: Markers whose tests make runs apart, and from the files alone in which they are written.
 STAGES = ("system", "parity", "exhaustive")
+#: The files that take longest, to be begun first: a stage is over when its last file is.
+LONGEST = ("test_protocols", "test_images", "test_chaos", "test_system", "test_parity_at_1024", "test_parity")
 UNSEEN = pytest.StashKey[list[str]]()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -22,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note whose marker does not stand in its file, before other stages' tests are left out."""
+    """Note whose marker stands elsewhere, before other stages' tests are left out; put long files first."""
     text = {path: path.read_text() for path in {item.path for item in items}}
     config.stash[UNSEEN] = [
         f"{item.nodeid}: {stage}"
@@ -30,6 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for stage in STAGES
         if item.get_closest_marker(stage) and f"mark.{stage}" not in text[item.path]
     ]
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture
@@ -49,6 +54,15 @@ def emulator(tmp_path_factory) -> Iterator[str]:
     """The host and port of an emulator that this process's tests share, each in a project of its own."""
     with running(tmp_path_factory.mktemp("emulator")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def package() -> Iterator[Any]:
+    """The published package, which takes seconds to start: this process's tests share it."""
+    from tests.package_side import SharedPackage  # noqa: PLC0415 - arrays, which most tests do without
+
+    with SharedPackage() as package:
+        yield package
 
 
 @pytest.fixture

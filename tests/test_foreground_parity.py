@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from tests.package_side import SharedPackage
 from tests.pictures import Scene, flat, furry, scene
 from tests.test_foreground import ESTIMATES
 from worker.arrays import Alpha, Rgb
-from worker.matting.package_process import Package
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(300)]
 
@@ -69,9 +69,8 @@ def made(name: str) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def theirs() -> dict[str, float]:
-    with Package() as package:
-        found = {name: package.foreground(made(name).rgb, made(name).alpha)[0] for name in SCENES}
+def theirs(package: SharedPackage) -> dict[str, float]:
+    found = {name: package.foreground(made(name).rgb, made(name).alpha)[0] for name in SCENES}
     return {name: error(colours, made(name)) for name, colours in found.items()}
 
 

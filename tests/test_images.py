@@ -25,7 +25,7 @@ from tests import loopback
 from tests.containers import Container
 from tests.system import in_ci
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
@@ -60,7 +60,15 @@ def context(tmp_path_factory) -> Path:
     return folder
 
 
-def builder(service: str, context: Path, scratch: Path, **arguments: str) -> Builder:
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory) -> Path:
+    """What both images begin with, made once, as Docker does."""
+    return tmp_path_factory.mktemp("layers")
+
+
+def builder(
+    service: str, context: Path, scratch: Path, layers: Path | None = None, **arguments: str
+) -> Builder:
     """A builder that is told the revision and the digest of our weights, or what else is said."""
     (scratch / "fetched").write_bytes(WEIGHTS)
     return Builder(
@@ -70,6 +78,7 @@ def builder(service: str, context: Path, scratch: Path, **arguments: str) -> Bui
         arguments={"CUTOUT_REVISION": REVISION, "CHECKPOINT_MD5": md5(WEIGHTS), **arguments},
         fetched=scratch / "fetched",
         left_out={"torch"},
+        layers=layers,
     )
 
 
@@ -78,13 +87,13 @@ def md5(data: bytes) -> str:
 
 
 @pytest.fixture(scope="module")
-def api_image(context: Path, tmp_path_factory) -> Image:
-    return builder("api", context, tmp_path_factory.mktemp("api")).build()
+def api_image(context: Path, layers: Path, tmp_path_factory) -> Image:
+    return builder("api", context, tmp_path_factory.mktemp("api"), layers).build()
 
 
 @pytest.fixture(scope="module")
-def worker_image(context: Path, tmp_path_factory) -> Image:
-    return builder("worker", context, tmp_path_factory.mktemp("worker")).build()
+def worker_image(context: Path, layers: Path, tmp_path_factory) -> Image:
+    return builder("worker", context, tmp_path_factory.mktemp("worker"), layers).build()
 
 
 @pytest.fixture(scope="module")

@@ -110,17 +110,22 @@ def test_a_file_that_was_converted_is_not_what_these_want(command: str, tmp_path
 
 @pytest.mark.parity
 @pytest.mark.timeout(900)
-def test_random_weights_pass_in_float32_alone_and_are_converted_to_nothing_less(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "photos", [["coffee.jpg"], pytest.param(["cat.jpg", "coffee.jpg"], marks=pytest.mark.exhaustive)], ids=len
+)
+def test_random_weights_pass_in_float32_alone_and_are_converted_to_nothing_less(
+    tmp_path: Path, photos: list[str]
+) -> None:
     """Random weights exaggerate rounding by far: a gate for real weights must refuse them."""
     file, fast = tmp_path / "ckpt_fast.pth", ("--engine", "inspyrenet-fast")
     file.symlink_to(random_checkpoint(0, 384))
     vouched_for(file)
-    done = model("verify", *fast, str(file), *map(str, PHOTOS.glob("c*.jpg")))
+    done = model("verify", *fast, str(file), *(str(PHOTOS / name) for name in photos))
     assert done.returncode == 0, done.stderr
     assert f"{file} may run in: float32" in done.stdout
     record = json.loads(verified_file(file).read_text())
     assert record["passed"].keys() == {"float32"}
-    assert record["passed"]["float32"]["photos"] == 2
+    assert record["passed"]["float32"]["photos"] == len(photos)
     converted = tmp_path / "inspyrenet-fast.safetensors"
     done = model("convert", *fast, str(file), str(converted), "--precision", "bfloat16")
     assert done.returncode == 1

@@ -1,27 +1,30 @@
 """Our InSPyReNet says what the published package says, on weights whose every number is random.
 
-The package runs beside ours in a process of its own.  ``make test-engine`` runs the whole set.
+The package runs beside ours in a process of its own, which the tests share.  ``make test-engine`` runs the
+whole set.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.checkpoints import PHOTOS, random_checkpoint, squares
+from tests.package_side import SharedPackage
 from worker.matting.devices import precisions
 from worker.matting.folding import fold
 from worker.matting.inspyrenet import build_inspyrenet
-from worker.matting.layers import OneDnnLayers, TorchLayers
-from worker.matting.package_process import Package
+from worker.matting.layers import Layers, OneDnnLayers, TorchLayers
 from worker.matting.saliency import stretched
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 
 MAX_DIFFERENCE = 2e-4
-#: Where not the whole set is asked for: neither is the one that the checkpoint was calibrated on.
-FEW = ("coffee", "raccoon")
+#: Where not the whole set is asked for: not the one that the checkpoint was calibrated on.
+ONE = "raccoon"
 CPU = torch.device("cpu")
 #: What a worker may run on this machine's CPU: not every one multiplies bfloat16.
 OF_THIS_CPU = [OneDnnLayers(precision) for precision in precisions(CPU)]
@@ -38,13 +41,12 @@ class Case:
     maps_bfloat16: np.ndarray | None  #: if this machine's CPU multiplies bfloat16; it takes minutes otherwise
 
 
-def case(seed: int, side_px: int, names=PHOTOS, *, bfloat16: bool = True) -> Case:
-    file, photos = random_checkpoint(seed, side_px), squares(side_px, names)
-    with Package() as package:
-        package.load(file, side_px)
-        maps, _ = package.saliency(photos)
-        wanted = bfloat16 and torch.bfloat16 in precisions(CPU)
-        maps_bfloat16 = package.saliency(photos, bfloat16=True)[0] if wanted else None
+def case(package: SharedPackage, file: Path, side_px: int, names=PHOTOS, *, bfloat16: bool = True) -> Case:
+    photos = squares(side_px, names)
+    package.load(file, side_px)
+    maps, _ = package.saliency(photos)
+    wanted = bfloat16 and torch.bfloat16 in precisions(CPU)
+    maps_bfloat16 = package.saliency(photos, bfloat16=True)[0] if wanted else None
     return Case(side_px, torch.load(file, weights_only=True, mmap=True), photos, maps, maps_bfloat16)
 
 
@@ -71,8 +73,8 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> Case:
-    return case(seed=0, side_px=384, names=FEW)
+def small(package: SharedPackage) -> Case:
+    return case(package, random_checkpoint(0, 384), 384, [ONE])
 
 
 def test_a_random_checkpoint_has_the_published_shape_and_nothing_in_it_is_trivial(small: Case) -> None:
@@ -95,12 +97,16 @@ ROUNDING = {torch.bfloat16: 0.02, torch.float16: 0.003}
 
 def rounding(side_px: int, precision: torch.dtype) -> float:
     """Return how far on average what CUDA runs is from the same in float32, on the CPU, on one photo."""
-    file, photo = random_checkpoint(0, 384), torch.from_numpy(squares(side_px, ["raccoon"]))
-    weights = fold(torch.load(file, weights_only=True, mmap=True))
-    layers = OneDnnLayers(torch.float32), TorchLayers(precision, CPU)
-    exact, rounded = (stretched(build_inspyrenet(weights, each, side_px)(photo)) for each in layers)
+    exact = found_at(side_px, OneDnnLayers(torch.float32))
     assert exact.std() > 0.15, "a map without spread proves nothing"
-    return float((rounded - exact).abs().mean())
+    return float((found_at(side_px, TorchLayers(precision, CPU)) - exact).abs().mean())
+
+
+@cache
+def found_at(side_px: int, layers: Layers) -> torch.Tensor:
+    published = torch.load(random_checkpoint(0, 384), weights_only=True, mmap=True)
+    photo = torch.from_numpy(squares(side_px, [ONE]))
+    return stretched(build_inspyrenet(fold(published), layers, side_px)(photo))
 
 
 @pytest.mark.parametrize("precision", ROUNDING)
@@ -115,15 +121,12 @@ def test_what_cuda_may_run_in_is_near_float32_at_384(precision: torch.dtype) -> 
     assert rounding(384, precision) <= ROUNDING[precision]
 
 
-def test_at_1024_in_float32_the_map_is_the_packages() -> None:
-    large = case(seed=0, side_px=1024, names=["coffee"], bfloat16=False)
-    assert_same(ours(large, OneDnnLayers(torch.float32)), large.maps)
-
-
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("side_px", [384, 1024])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_seed_size_and_photo_in_both_precisions(seed: int, side_px: int) -> None:
-    whole = case(seed, side_px)
+def test_every_seed_size_and_photo_in_both_precisions(
+    package: SharedPackage, seed: int, side_px: int
+) -> None:
+    whole = case(package, random_checkpoint(seed, side_px), side_px)
     for layers in OF_THIS_CPU:
         assert_agrees(whole, layers)

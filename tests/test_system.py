@@ -37,16 +37,17 @@ def job(system: System, job_id: str) -> dict:
     return loopback.get(f"{system.url}/v1/jobs/{job_id}", timeout=30).json()
 
 
-def wait_until(system: System, job_id: str, *statuses: str, within_s: float) -> dict:
+def wait_until(system: System, job_id: str, *statuses: str, within_s: float, every_s: float = 0.02) -> dict:
     until = time.monotonic() + within_s
     while (now := job(system, job_id))["status"] not in statuses:
         assert time.monotonic() < until, f"still {now['status']} after {within_s} s"
-        time.sleep(0.02)
+        time.sleep(every_s)
     return now
 
 
 def settled(system: System, job_id: str, within_s: float = 60) -> dict:
-    return wait_until(system, job_id, "succeeded", "failed", "cancelled", within_s=within_s)
+    """Wait for the end, and leave the processors to who works on it."""
+    return wait_until(system, job_id, "succeeded", "failed", "cancelled", within_s=within_s, every_s=0.1)
 
 
 def assert_delivered(system: System, job_id: str, within_s: float = 60) -> dict:

@@ -9,7 +9,7 @@ from bench.working_set import SIZES_PX, WorkingSet, row, working_set
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize("megapixels", [12, 24])
+@pytest.mark.parametrize("megapixels", [12, pytest.param(24, marks=pytest.mark.exhaustive)])
 def test_a_real_workers_peak_for_four_effects_keeps_within_the_bound(tmp_path: Path, megapixels: int) -> None:
     found = working_set(tmp_path, SIZES_PX[megapixels])
     # Less could not hold the photo and a cut-out with its colours: then something else was measured.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def package_python() -> Path:
 class Package:
     """The client's side; use it as a context."""
 
+    side: str = __name__  #: the module that answers
     _process: subprocess.Popen[str] | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None
     _calls: int = field(default=0)
@@ -55,7 +56,7 @@ class Package:
         self._folder = tempfile.TemporaryDirectory(prefix="package-")
         self._process = subprocess.Popen(
             # One of the packages it brings asks the network at import whether it is the newest.
-            ["env", "NO_ALBUMENTATIONS_UPDATE=1", str(package_python()), "-m", __name__],
+            ["env", "NO_ALBUMENTATIONS_UPDATE=1", str(package_python()), "-m", self.side],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -115,18 +116,23 @@ class Package:
 
 
 @dataclass
-class _Server:
+class Server:
     """The package's side."""
 
     network: Any = None
 
-    def answer(self, asked: dict[str, Any]) -> float:
-        calls: dict[str, Callable[..., float]] = {
-            "load": self._load,
-            "saliency": self._saliency,
-            "foreground": self._foreground,
-        }
-        return calls[asked.pop("call")](**asked)
+    def calls(self) -> dict[str, Callable[..., float]]:
+        """Return what can be asked, by its name; each gives the seconds that it took."""
+        return {"load": self._load, "saliency": self._saliency, "foreground": self._foreground}
+
+    def serve(self) -> None:
+        """Answer until nobody asks any more."""
+        # What the package prints must not stand among the answers.
+        answers, sys.stdout = sys.stdout, sys.stderr
+        for line in sys.stdin:
+            asked = json.loads(line)
+            seconds = self.calls()[asked.pop("call")](**asked)
+            print(json.dumps({"seconds": seconds}), file=answers, flush=True)
 
     def _load(self, checkpoint: str, side_px: int) -> float:
         from worker.matting.transparent_background import network  # noqa: PLC0415 - minutes without it
@@ -163,14 +169,5 @@ class _Server:
         return seconds
 
 
-def _serve(asked: IO[str], answers: IO[str]) -> None:
-    server = _Server()
-    for line in asked:
-        seconds = server.answer(json.loads(line))
-        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    # What the package prints must not stand among the answers.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    _serve(sys.stdin, answers)
+    Server().serve()
