@@ -60,14 +60,12 @@ fast: setup
 system: setup
 	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m "system and not exhaustive" $(call marked,system)
 
-# Two at once that each take every core wait for each other by spinning, which costs more than the networks do.
-# Memory that is kept needs no clearing by the kernel for the next array: a third less for the package's network.
 parity: setup reference
-	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2)) \
-		$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "parity and not exhaustive" $(call marked,parity)
+	$(half) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "parity and not exhaustive" $(call marked,parity)
 
 test-exhaustive: setup  ## what make test shows, at length: more seeds, more sizes, every combination
 	$(half) $(BIN)/pytest -q -n 2 -m "exhaustive and not parity and not system" $(call marked,exhaustive)
+	$(BIN)/pytest -q -n 3 --dist loadscope -m "exhaustive and system" $(call marked,exhaustive)
 
 test-engine: setup reference  ## our engine beside the published package: every seed, size and photo
 	$(BIN)/pytest -q -m parity $(call marked,parity)
