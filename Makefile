@@ -56,7 +56,7 @@ lint: setup
 fast: setup
 	$(half) $(BIN)/pytest -q -n 2 -m "not system and not parity and not exhaustive"
 
-# Three at once on two cores: these tests wait for half of their time.
+# Three at once on two cores: these tests wait for processes and clocks.
 system: setup
 	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m "system and not exhaustive" $(call marked,system)
 

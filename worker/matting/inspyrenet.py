@@ -26,10 +26,10 @@ _DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 _GAUSSIAN_SIDE, _GAUSSIAN_SIGMA = 7, 1.0
 
-#: Of the widest maps so many pixels are calculated at once: in float32, 64 MB of features ...
+#: Of the widest maps at most so many pixels are calculated at once: in float32, 64 MB of features ...
 _BAND_PX = 1 << 18
-#: ... or, where parts are better, twice what they should have.
-_PARTS_AT_ONCE = 2
+#: ... and of features at most so many parts of the layers' size: smaller bands have too much spoilt at edges.
+_PARTS_A_BAND = 2
 #: Convolutions of 3 x 3 that follow each other in a context attention.
 _SPOILT_ROWS = 5
 _CHANNELS_AT_ONCE = 4
@@ -366,7 +366,7 @@ class _Maker:
             out4=self.conv(f"{name}.conv_out4"),
             threshold=threshold,
             laplacian_threshold=laplacian,
-            band_px=min(_BAND_PX, _PARTS_AT_ONCE * self.layers.bytes_at_once // (DEPTH * dtype.itemsize)),
+            band_px=min(_BAND_PX, _PARTS_A_BAND * self.layers.bytes_at_once // (DEPTH * dtype.itemsize)),
         )
 
 
