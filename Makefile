@@ -11,6 +11,7 @@ marked = $(shell grep -rl --include='test_*.py' 'mark[.]$(1)' tests)
 half := OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2))
 
 REFERENCE := .venv-reference/.installed
+site := import sysconfig; print(sysconfig.get_path("purelib"))
 
 # Tests start hundreds of processes: none is to compile the same code again, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,10 +33,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 reference: $(REFERENCE)  ## make .venv-reference, which has the published package
 
-$(REFERENCE): constraints.txt
-	test -x .venv-reference/bin/python || $(PYTHON) -m venv .venv-reference
+# What both need, torch above all, is read from .venv: constraints.txt pins it to one version for both.
+# What is installed here comes first, and pip puts here whatever .venv does not have at that version.
+$(REFERENCE): $(STAMP) constraints.txt
+	test -x .venv-reference/bin/python || $(BIN)/python -m venv .venv-reference
+	$(BIN)/python -c '$(site)' >"$$(.venv-reference/bin/python -c '$(site)')/venv.pth"
 	.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check --group transparent-background -c constraints.txt
+	.venv-reference/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --group transparent-background -c constraints.txt
 	@touch $@
 
 demo: setup  ## run the whole system on the photographs, write demo-out/
@@ -44,7 +48,9 @@ demo: setup  ## run the whole system on the photographs, write demo-out/
 gallery: setup  ## render every effect of every photograph for two prints, write gallery-out/
 	./cutout gallery
 
-test: lint fast system parity  ## everything that is checked
+test: setup  ## everything that is checked
+	@$(MAKE) --no-print-directory -j 2 lint reference
+	@$(MAKE) --no-print-directory fast system parity
 
 lint: setup
 	$(BIN)/ruff format --check --quiet .
