@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 # The files that have tests with a marker: to import all the others takes longer than some stages' tests.
 marked = $(shell grep -rl --include='test_*.py' 'mark[.]$(1)' tests)
 
-# For each of two processes that run tests: torch's threads wait for each other's by spinning.
+# For each process that runs tests, of which two are busy: torch's threads wait for each other's by spinning.
 half := OMP_NUM_THREADS=$$((($$(nproc) + 1) / 2))
 
 REFERENCE := .venv-reference/.installed
@@ -59,10 +59,10 @@ lint: setup
 	$(BIN)/lint-imports --no-cache | tail -n 3
 	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
 
+# Three at once on two cores, here and below: what one waits for, a fault's silence or an emulator, two overlap.
 fast: setup
-	$(half) $(BIN)/pytest -q -n 2 -m "not system and not parity and not exhaustive"
+	$(half) $(BIN)/pytest -q -n 3 -m "not system and not parity and not exhaustive"
 
-# Three at once on two cores: these tests wait for processes and clocks.
 system: setup
 	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m "system and not exhaustive" $(call marked,system)
 

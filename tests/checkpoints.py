@@ -21,7 +21,7 @@ def random_checkpoint(seed: int, side_px: int) -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     recipe = hashlib.sha256(GENERATOR.read_bytes()).hexdigest()[:8]
     file = FOLDER / f"random-{recipe}-{seed}-{side_px}.pth"
-    with (FOLDER / "lock").open("w") as lock:
+    with file.with_suffix(".lock").open("w") as lock:  # of this file: another is made beside it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
             half_made = file.with_suffix(".part")

@@ -9,16 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from shared.photo_gate import MAX_UPLOAD_BYTES
 from tests.api_world import ApiWorld, slug
-from tests.hostile.clean import Clean, every_clean_photo
 from tests.hostile.corpus import every_hostile_photo
-from tests.pictures import photo
-from worker.decode import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Child processes that share the files; the tests' own processes run them side by side.
@@ -45,20 +40,13 @@ def test_every_hostile_photo_has_its_verdict_soon_and_nothing_dies(first: int) -
     assert [fact for fact in found if fact["peak_mb"] > MOST_MB] == []
 
 
-def test_no_photo_of_a_customer_is_refused() -> None:
-    found = trials("clean", 0, 1)
-    assert len(found) >= 60
+@pytest.mark.parametrize("first", range(2))
+def test_each_photo_of_a_customer_is_taken_and_is_the_photo_that_was_sent(first: int) -> None:
+    found = trials("clean", first, 2)
+    assert len(found) >= 50
     assert [fact for fact in found if not fact["is_right"]] == []
-
-
-@pytest.mark.parametrize("clean", every_clean_photo()[:-3], ids=lambda clean: clean.name)
-def test_a_photo_that_is_taken_is_the_photo_that_was_sent(clean: Clean) -> None:
-    decoded = decode(clean.make())
-    assert (decoded.facts.width, decoded.facts.height) == clean.size
-    with Image.open(io.BytesIO(photo(clean.name.split()[0]))) as image:
-        expected = np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX)).astype(float)
-    found = Image.fromarray(decoded.rgb).convert("L").resize((16, 16), Image.Resampling.BOX)
-    assert np.abs(np.asarray(found) - expected).mean() < 6
+    assert [fact for fact in found if not fact["has_its_size"]] == []
+    assert [fact for fact in found if not fact["differs_by"] < 6] == []
 
 
 @pytest.mark.filterwarnings("ignore:Invalid APNG")  # in production it is a line in the log

@@ -1,5 +1,6 @@
 """Tries photos in a process of its own: what is said of each, how long it took, how much memory it held.
 
+Of a customer's photo it says, too, whether what is decoded is what was sent.
 Run as ``python -m tests.hostile.trial CORPUS FIRST STEP``.  It prints a JSON line before each photo and one
 after it, so that whoever reads knows which one the process died of.
 """
@@ -12,9 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from shared.errors import ServiceError
 from shared.photo_gate import inspect_photo
-from tests.hostile.clean import every_clean_photo
+from tests.hostile.clean import Clean, every_clean_photo, shot
 from tests.hostile.corpus import every_hostile_photo
 from worker.decode import decode
 
@@ -41,6 +45,17 @@ def tried(data: bytes) -> dict[str, object]:
     }
 
 
+def as_sent(clean: Clean, data: bytes) -> dict[str, object]:
+    """Return whether a customer's photo has its size when decoded, and how far it is from the original."""
+    decoded = decode(data)
+    found = Image.fromarray(decoded.rgb).convert("L").resize((16, 16), Image.Resampling.BOX)
+    sent = shot(clean.name.split()[0]).convert("L").resize((16, 16), Image.Resampling.BOX)
+    return {
+        "has_its_size": (decoded.facts.width, decoded.facts.height) == clean.size,
+        "differs_by": float(np.abs(np.asarray(found, float) - np.asarray(sent, float)).mean()),
+    }
+
+
 def _verdict(ask: Callable[[], object]) -> str:
     try:
         ask()
@@ -59,8 +74,10 @@ def _memory_mb(what: str) -> int:
 def main(corpus: str, first: str, step: str) -> None:
     for photo in CORPORA[corpus]()[int(first) :: int(step)]:
         _tell({"trying": photo.name})
-        found = tried(photo.make())
-        _tell({"name": photo.name, "is_right": found["verdict"] in photo.verdicts, **found})
+        data = photo.make()
+        found = tried(data)
+        shown = as_sent(photo, data) if isinstance(photo, Clean) else {}
+        _tell({"name": photo.name, "is_right": found["verdict"] in photo.verdicts, **found, **shown})
 
 
 def _tell(fact: dict[str, object]) -> None:
