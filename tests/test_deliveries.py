@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from shared.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
+from shared.ports import Blob
 from shared.recipes import Recipe
 from tests.world import JOB, Process, World, push_body
 from worker.handler import Outcome, handle
@@ -151,6 +153,23 @@ def test_a_photo_that_was_replaced_is_not_processed(world: World) -> None:
     assert world.job().terminal.error["slug"] == "input-gone"
 
 
+def test_a_photo_that_was_damaged_on_its_way_is_read_again_by_the_next_delivery(world: World) -> None:
+    """The photo is not at fault: its job must not fail for what a network did."""
+    read = world.store.read
+
+    def damaged(name: str) -> Blob:
+        blob = read(name)
+        return replace(blob, data=blob.data[:-1] + b"?") if name.startswith("inputs/") else blob
+
+    world.store.read = damaged
+    assert world.deliver() is Outcome.REFUSE
+    assert world.model.calls == 0
+    del world.store.read
+    assert released(world) == ["storage"]
+    assert world.deliver() is Outcome.ACK
+    world.assert_succeeded()
+
+
 def test_truncated_pixels_fail_the_job(tmp_path: Path) -> None:
     """Field report 14: corrupt upload answered 500 with Python text."""
     world = World(tmp_path)
@@ -193,6 +212,18 @@ def test_a_claim_that_storage_refused_gives_its_slot_back(world: World) -> None:
 
     services = world.services(Process(fail), patience=Patience(for_a_slot_s=0))
     assert world.deliver(services) is Outcome.REFUSE
+    services.slots.take(alone=True, within_s=0).give_back()
+
+
+def test_an_attempt_that_never_begins_gives_claim_and_slot_back(world: World) -> None:
+    """The worker was told to stop just then."""
+
+    def refuse(_work: object, *, until: float) -> None:  # noqa: ARG001 - a runner's
+        raise ShuttingDownError("stop")
+
+    services = world.services(run=refuse)
+    assert world.deliver(services) is Outcome.REFUSE
+    assert released(world) == ["shutdown"]
     services.slots.take(alone=True, within_s=0).give_back()
 
 
