@@ -4,7 +4,10 @@ The published weights cannot be had everywhere.  A freshly made network will not
 off and its map is the same everywhere.  This one is random and then calibrated, layer by layer on one photo,
 so that its map has spread on every photo.  It runs under the interpreter that has the package:
 
-    .venv-reference/bin/python -m bench.random_checkpoint SEED SIDE FILE
+    .venv-reference/bin/python -m bench.random_checkpoint SEED SIDE FILE [STATISTICS]
+
+To calibrate is a forward pass of the package, a minute at 1024: where a file of STATISTICS is named, what it
+was calibrated to is read from there, and written there if it does not exist yet.
 """
 
 import re
@@ -90,19 +93,36 @@ def _calibrate(name: str, norm: torch.nn.BatchNorm2d, given: tuple[torch.Tensor,
     norm.running_var = variance * off + 1e-3 * variance.mean()
 
 
-def make(seed: int, side_px: int, file: Path) -> None:
+def make(seed: int, side_px: int, file: Path, statistics: Path | None = None) -> None:
     """Write a random checkpoint, calibrated at the size at which it will be used."""
     package()
     from transparent_background.InSPyReNet import InSPyReNet_SwinB  # noqa: PLC0415 - see package()
 
     network = InSPyReNet_SwinB(depth=64, pretrained=False, threshold=None, base_size=[side_px] * 2).eval()
     network.load_state_dict(random_state(network.state_dict(), seed))
-    for name, module in network.named_modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.register_forward_pre_hook(partial(_hook, name, seed))
-    with torch.no_grad():
-        network(_photo(_CALIBRATED_ON, side_px))
+    norms = {name: m for name, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    if statistics and statistics.exists():
+        _give(norms, statistics)
+    else:
+        for name, norm in norms.items():
+            norm.register_forward_pre_hook(partial(_hook, name, seed))
+        with torch.no_grad():
+            network(_photo(_CALIBRATED_ON, side_px))
+        if statistics:
+            _keep(norms, statistics)
     torch.save(network.state_dict(), file)
+
+
+def _give(norms: dict[str, torch.nn.BatchNorm2d], statistics: Path) -> None:
+    with np.load(statistics) as kept:
+        for name, norm in norms.items():
+            norm.running_mean, norm.running_var = torch.from_numpy(kept[name])
+
+
+def _keep(norms: dict[str, torch.nn.BatchNorm2d], statistics: Path) -> None:
+    states = {name: norm.state_dict() for name, norm in norms.items()}
+    kept: dict[str, Any] = {n: np.stack([s["running_mean"], s["running_var"]]) for n, s in states.items()}
+    np.savez_compressed(statistics, **kept)
 
 
 def _hook(name: str, seed: int, norm: torch.nn.BatchNorm2d, given: tuple[torch.Tensor, ...]) -> None:
@@ -116,4 +136,4 @@ def _photo(name: str, side_px: int) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    make(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    make(int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))

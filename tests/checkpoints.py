@@ -14,23 +14,29 @@ from worker.matting.package_process import ROOT, package_python
 PHOTOS = ("astronaut", "cat", "coffee", "raccoon", "raccoon-12mp")
 FOLDER = ROOT / ".cutout" / "checkpoints"
 GENERATOR = ROOT / "bench" / "random_checkpoint.py"
+#: What checkpoints of most tests were calibrated to, by the generator: 125 kB each for a minute of its work.
+CALIBRATED = ROOT / "tests" / "calibrated"
 
 
 def random_checkpoint(seed: int, side_px: int) -> Path:
-    """Return a checkpoint of random numbers; made anew when the generator changes."""
+    """Return a checkpoint of random numbers; made anew when its recipe changes."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    recipe = hashlib.sha256(GENERATOR.read_bytes()).hexdigest()[:8]
+    statistics = [file for file in [CALIBRATED / f"{seed}-{side_px}.npz"] if file.exists()]
+    recipe = hashlib.sha256(b"".join(file.read_bytes() for file in [GENERATOR, *statistics])).hexdigest()[:8]
     file = FOLDER / f"random-{recipe}-{seed}-{side_px}.pth"
     with file.with_suffix(".lock").open("w") as lock:  # of this file: another is made beside it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
             half_made = file.with_suffix(".part")
-            command = [str(package_python()), "-m", "bench.random_checkpoint"]
-            subprocess.run(
-                [*command, str(seed), str(side_px), str(half_made)], cwd=ROOT, check=True, capture_output=True
-            )
+            generate(seed, side_px, half_made, *statistics)
             half_made.rename(file)
     return file
+
+
+def generate(seed: int, side_px: int, file: Path, *statistics: Path) -> None:
+    """Write a random checkpoint, calibrated anew or from statistics that were kept."""
+    command = [str(package_python()), "-m", "bench.random_checkpoint", str(seed), str(side_px)]
+    subprocess.run([*command, str(file), *map(str, statistics)], cwd=ROOT, check=True, capture_output=True)
 
 
 def vouched_for(file: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.checkpoints import PHOTOS, random_checkpoint, squares
+from tests.checkpoints import CALIBRATED, PHOTOS, generate, random_checkpoint, squares
 from tests.package_side import SharedPackage
 from worker.matting.devices import precisions
 from worker.matting.folding import fold
@@ -83,6 +83,17 @@ def test_a_random_checkpoint_has_the_published_shape_and_nothing_in_it_is_trivia
     constant = [n for n, t in small.published.items() if t.numel() > 8 and t.float().std() == 0]
     assert constant == []
     assert [n for n, t in small.published.items() if n.endswith("gamma") and abs(t.item()) < 0.05] == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("side_px", [384, 1024])
+def test_the_statistics_that_are_kept_are_those_that_the_generator_finds(
+    tmp_path: Path, side_px: int
+) -> None:
+    generate(0, side_px, tmp_path / "made", tmp_path / "found.npz")
+    with np.load(tmp_path / "found.npz") as found, np.load(CALIBRATED / f"0-{side_px}.npz") as kept:
+        assert set(found) == set(kept)
+        assert all(np.allclose(found[name], kept[name], rtol=1e-2, atol=1e-3) for name in kept)
 
 
 @pytest.mark.parametrize("layers", [*OF_THIS_CPU, TorchLayers(torch.float32, CPU)])
