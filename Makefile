@@ -67,7 +67,7 @@ system: setup
 	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m "system and not exhaustive" $(call marked,system)
 
 parity: setup reference
-	$(half) THP_MEM_ALLOC_ENABLE=1 $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "parity and not exhaustive" $(call marked,parity)
+	$(half) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "parity and not exhaustive" $(call marked,parity)
 
 test-exhaustive: setup  ## what make test shows, at length: more seeds, more sizes, every combination
 	$(half) $(BIN)/pytest -q -n 2 -m "exhaustive and not parity and not system" $(call marked,exhaustive)
