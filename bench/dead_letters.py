@@ -7,10 +7,11 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -47,23 +48,46 @@ def measure(data: Path, rounds: int, many: int) -> list[Row]:
     """Fill a store, and ask the API that runs on it."""
     store, now, few = FolderStore(data / "objects"), datetime.now(UTC), many // 2
     questions = [Question(data=data, day=now), Question(data=data, day=now, slug="poison")]
+    _fill(store, many, now - timedelta(days=5))
+    _fill(store, few, now)
+    few_mb = _peaks_mb(questions, few)
+    _fill(store, many - few, now, first=few)
+    many_mb = _peaks_mb(questions, many)
     with api(data) as server:
         rest_mb = server.child.memory_info().rss / 1e6
-        _fill(store, many, now - timedelta(days=5))
-        _fill(store, few, now)
-        few_mb = [question.peak_mb(server, few) for question in questions]
-        planning = Planning(server=server, day=now)
-        few_planned_mb = planning.peak_mb(few)
-        _fill(store, many - few, now, first=few)
         rows = [row for question in questions for row in _times(server, question, rounds, many)]
-        many_mb = [question.peak_mb(server, many) for question in questions]
-        planned = list(planning.rows(rounds, many, few_planned_mb))
+        rows += Planning(server=server, day=now).rows(rounds, many)
     rows.append(Row(what="API child's resident memory, before it was asked", unit="MB", ours=rest_mb))
-    for question, before_mb, after_mb in zip(questions, few_mb, many_mb, strict=True):
-        rows.append(Row(what=f"its peak while it finds {question.what} of {many}", unit="MB", ours=after_mb))
+    for what, before_mb, after_mb in zip(_peaks_of(questions), few_mb, many_mb, strict=True):
+        rows.append(Row(what=f"its peak while it {what} {many}", unit="MB", ours=after_mb))
         growth = f"growth of that peak from {few} to {many}"
-        rows.append(Row(what=growth, unit="MB", ours=after_mb - before_mb, at_most=_GROWTH_MB))
-    return rows + planned
+        # To list is to look at all and hold few; a plan freezes all that it names.
+        at_most = _GROWTH_MB if what.startswith("finds") else None
+        rows.append(Row(what=growth, unit="MB", ours=after_mb - before_mb, at_most=at_most))
+    return rows
+
+
+def _peaks_of(questions: Sequence["Question"]) -> list[str]:
+    return [*(f"finds {question.what} of" for question in questions), "plans a replay of"]
+
+
+def _peaks_mb(questions: Sequence["Question"], many: int) -> list[float]:
+    """Return the most memory that an API holds while it finds them, and while it plans their replay.
+
+    Each in a process of its own, asked once before: what one question leaves behind is not another's.
+    """
+    data, day = questions[0].data, questions[0].day
+    asked: list[Callable[[Server], float]] = [partial(q.ask, many=many) for q in questions]
+    asked.append(lambda server: Planning(server=server, day=day).order(many, is_dry=False))
+    return [_peak_mb(data, ask_once) for ask_once in asked]
+
+
+def _peak_mb(data: Path, ask_once: Callable[[Server], float]) -> float:
+    with api(data) as server:
+        ask_once(server)
+        forget_peak(server)
+        ask_once(server)
+        return peak_bytes(server.child.pid) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +123,6 @@ class Question:
         took_s = time.perf_counter() - began
         self.require(found, many)
         return took_s
-
-    def peak_mb(self, server: Server, many: int) -> float:
-        """Return the most memory that the API holds while it finds them."""
-        forget_peak(server)
-        self.ask(server, many)
-        return peak_bytes(server.child.pid) / 1e6
 
     def require(self, found: int, many: int) -> None:
         """Check that a fast answer was a right one."""

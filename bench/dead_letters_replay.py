@@ -1,4 +1,4 @@
-"""How long it takes to count and to plan a replay of a day's 10,000 dead letters, and what memory that takes.
+"""How long it takes to count and to plan a replay of a day's 10,000 dead letters.
 
 A plan freezes its selection, so that all of it stands in the API's memory once; nothing is opened here.
 """
@@ -11,12 +11,10 @@ from datetime import datetime
 from statistics import median
 
 from bench.load import Call, ask
-from bench.machine import peak_bytes
 from bench.processes import Server
 from bench.progress import track
 from bench.rows import Row
 from bench.timings import p95_ms
-from bench.working_set import forget_peak
 
 _AT_MOST_S = 2.0
 
@@ -28,22 +26,13 @@ class Planning:
     server: Server
     day: datetime
 
-    def rows(self, rounds: int, many: int, few_mb: float) -> Iterator[Row]:
-        """Measure how long it takes, and how much more memory than so many did with fewer."""
+    def rows(self, rounds: int, many: int) -> Iterator[Row]:
+        """Measure how long it takes."""
         for name, is_dry in (("counting", True), ("planning", False)):
             took_s = [self.order(many, is_dry=is_dry) for _ in track(range(rounds), name)]
             what = f"{name} a replay of a day's {many}"
             yield Row(what=f"{what}, p50", unit="s", ours=median(took_s), at_most=_AT_MOST_S)
             yield Row(what=f"{what}, p95", unit="s", ours=p95_ms(took_s) / 1000)
-        many_mb = self.peak_mb(many)
-        yield Row(what=f"the API child's peak while it plans a replay of {many}", unit="MB", ours=many_mb)
-        yield Row(what=f"growth of that peak from {many // 2} to {many}", unit="MB", ours=many_mb - few_mb)
-
-    def peak_mb(self, many: int) -> float:
-        """Return the most memory that the API holds while it plans a replay of so many."""
-        forget_peak(self.server)
-        self.order(many, is_dry=False)
-        return peak_bytes(self.server.child.pid) / 1e6
 
     def order(self, many: int, *, is_dry: bool) -> float:
         """Order a replay, or only its count; return how long that took."""
