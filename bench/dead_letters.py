@@ -58,17 +58,14 @@ def measure(data: Path, rounds: int, many: int) -> list[Row]:
         rows = [row for question in questions for row in _times(server, question, rounds, many)]
         rows += Planning(server=server, day=now).rows(rounds, many)
     rows.append(Row(what="API child's resident memory, before it was asked", unit="MB", ours=rest_mb))
-    for what, before_mb, after_mb in zip(_peaks_of(questions), few_mb, many_mb, strict=True):
+    # To find is to look at all and hold few; a plan freezes all that it names.
+    bounded = [(f"finds {question.what} of", _GROWTH_MB) for question in questions]
+    peaks = [*bounded, ("plans a replay of", None)]
+    for (what, at_most), before_mb, after_mb in zip(peaks, few_mb, many_mb, strict=True):
         rows.append(Row(what=f"its peak while it {what} {many}", unit="MB", ours=after_mb))
         growth = f"growth of that peak from {few} to {many}"
-        # To list is to look at all and hold few; a plan freezes all that it names.
-        at_most = _GROWTH_MB if what.startswith("finds") else None
         rows.append(Row(what=growth, unit="MB", ours=after_mb - before_mb, at_most=at_most))
     return rows
-
-
-def _peaks_of(questions: Sequence["Question"]) -> list[str]:
-    return [*(f"finds {question.what} of" for question in questions), "plans a replay of"]
 
 
 def _peaks_mb(questions: Sequence["Question"], many: int) -> list[float]:
