@@ -10,6 +10,7 @@ from worker.foreground import estimate_foreground
 from worker.matting.package_process import Package
 
 _AT_MOST = 1 / 15
+_PROMISED_PX = 12_000_000  #: what is smaller than this is measured, and nothing is promised of it
 
 
 def measure(rgb: Rgb, mattes: Iterable[Alpha], rounds: int, what: str = "foreground") -> list[Row]:
@@ -25,7 +26,8 @@ def _row(what: str, package: Package, rgb: Rgb, alpha: Alpha, rounds: int) -> Ro
     what = f"{what}, {_mixed_share(alpha):.0%} mixed"
     timings = in_turns(what, rounds, timed(lambda: estimate_foreground(rgb, alpha)), theirs)
     ours_ms, theirs_ms = median(timings.ours) * 1000, median(timings.theirs) * 1000
-    return Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms, ratio_at_most=_AT_MOST)
+    ratio = _AT_MOST if alpha.size >= _PROMISED_PX else None
+    return Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms, ratio_at_most=ratio)
 
 
 def _mixed_share(alpha: Alpha) -> float:

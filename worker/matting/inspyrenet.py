@@ -351,22 +351,22 @@ class _Maker:
         exact = replace(self, layers=self.layers.in_float32())
         out2, bias2 = self.weights[f"{name}.conv_out2.weight"], self.weights[f"{name}.conv_out2.bias"]
         features = out2.shape[1] - DEPTH
-        device, dtype = self.layers.device, self.layers.dtype
         kernel, bias = self.weights[f"{name}.conv_out1.weight"], self.weights[f"{name}.conv_out1.bias"]
-        threshold = self.weights[f"{name}.threshold"].to(device, torch.float32)
-        laplacian = self.weights.get(f"{name}.lthreshold", threshold).to(device, torch.float32)
+        threshold = self.weights[f"{name}.threshold"]
+        laplacian = self.weights.get(f"{name}.lthreshold", threshold)
+        band_bytes = _PARTS_A_BAND * self.layers.bytes_at_once
         return Sica(
             query=(self.conv(f"{name}.conv_query.0", "relu"), self.conv(f"{name}.conv_query.1", "relu")),
             key=exact.linear_twice(f"{name}.conv_key"),
             value=exact.linear_twice(f"{name}.conv_value"),
-            out1=(kernel.to(device, torch.float32), bias.to(device, dtype)),
+            out1=(exact.layers.put(kernel), self.layers.put(bias)),
             out2_x=self.layers.conv(out2[:, :features], None),
             out2_context=self.layers.conv(out2[:, features:], bias2, "relu"),
             out3=self.conv(f"{name}.conv_out3", "relu"),
             out4=self.conv(f"{name}.conv_out4"),
-            threshold=threshold,
-            laplacian_threshold=laplacian,
-            band_px=min(_BAND_PX, _PARTS_A_BAND * self.layers.bytes_at_once // (DEPTH * dtype.itemsize)),
+            threshold=exact.layers.put(threshold),
+            laplacian_threshold=exact.layers.put(laplacian),
+            band_px=min(_BAND_PX, band_bytes // (DEPTH * self.layers.dtype.itemsize)),
         )
 
 

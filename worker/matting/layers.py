@@ -1,7 +1,8 @@
 """Linear maps and convolutions whose weights are laid out once, for one device and one precision.
 
 On the CPU they are oneDNN's fused kernels on prepacked weights, which torch itself reaches only through its
-compiler; elsewhere they are torch's own.  Maps are (B, C, H, W) in channels-last memory, so that a map and
+compiler; elsewhere they are torch's own.  Whatever they keep is a copy: one bias that lay in a mapped file
+would keep all of it in memory.  Maps are (B, C, H, W) in channels-last memory, so that a map and
 its tokens (B, H * W, C) are the same bytes.
 """
 
@@ -44,6 +45,10 @@ class Layers(Protocol):
         """Return layers of the same device for what no reduced precision can hold."""
         ...
 
+    def put(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return a copy on the device, in a dtype or else the layers' own."""
+        ...
+
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Prepare a weight of (outputs, inputs)."""
         ...
@@ -73,10 +78,14 @@ class OneDnnLayers:
         """Implement ``Layers``."""
         return replace(self, dtype=torch.float32)
 
+    def put(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Implement ``Layers``."""
+        return tensor.to(dtype or self.dtype, copy=True)
+
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Implement ``Layers``."""
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.dtype).contiguous(), None)
-        return _OneDnnLinear(packed, None if bias is None else bias.to(self.dtype), activation)
+        return _OneDnnLinear(packed, None if bias is None else self.put(bias), activation)
 
     def conv(
         self,
@@ -93,7 +102,7 @@ class OneDnnLayers:
         pack = torch.ops.mkldnn._reorder_convolution_weight
         packed = pack(weight.to(self.dtype).contiguous(), padding, steps, gaps, 1, None)
         shape = (padding, steps, gaps, 1)
-        return _OneDnnConv(packed, None if bias is None else bias.to(self.dtype), activation, shape)
+        return _OneDnnConv(packed, None if bias is None else self.put(bias), activation, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +148,13 @@ class TorchLayers:
         """Implement ``Layers``."""
         return replace(self, dtype=torch.float32)
 
+    def put(self, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Implement ``Layers``."""
+        return tensor.to(self.device, dtype or self.dtype, copy=True)
+
     def linear(self, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Layer:
         """Implement ``Layers``."""
-        return _TorchLinear(self._put(weight), None if bias is None else self._put(bias), activation)
+        return _TorchLinear(self.put(weight), None if bias is None else self.put(bias), activation)
 
     def conv(
         self,
@@ -153,12 +166,9 @@ class TorchLayers:
         dilation: int = 1,
     ) -> Layer:
         """Implement ``Layers``."""
-        kernel = self._put(weight).contiguous(memory_format=torch.channels_last)
+        kernel = self.put(weight).contiguous(memory_format=torch.channels_last)
         shape = (stride, _padding(weight, stride, dilation), dilation)
-        return _TorchConv(kernel, None if bias is None else self._put(bias), activation, shape)
-
-    def _put(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, self.dtype)
+        return _TorchConv(kernel, None if bias is None else self.put(bias), activation, shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ def _block(
     return Block(
         norm1=_norm(weights, f"{name}.norm1", layers),
         qkv=linear("attn.qkv"),
-        padding_qkv=weights[f"{name}.attn.qkv.bias"].to(layers.device, layers.dtype),
+        padding_qkv=layers.put(weights[f"{name}.attn.qkv.bias"]),
         position=(position + masks.view(-1, 1, *masks.shape[1:] or (1, 1))).to(layers.dtype),
         proj=linear("attn.proj"),
         norm2=_norm(weights, f"{name}.norm2", layers),
@@ -207,8 +207,7 @@ def _block(
 
 
 def _norm(weights: Mapping[str, Tensor], name: str, layers: Layers) -> Norm:
-    weight, bias = (weights[f"{name}.{part}"].to(layers.device, layers.dtype) for part in ("weight", "bias"))
-    return Norm(weight, bias)
+    return Norm(*(layers.put(weights[f"{name}.{part}"]) for part in ("weight", "bias")))
 
 
 def seam_masks() -> Tensor:
