@@ -139,11 +139,15 @@ def _read_json(request: Request) -> Submission:
     return Submission(photo=upload_id if isinstance(upload_id, str) else repr(upload_id), order=order)
 
 
-def read_json_object(request: Request, max_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
-    """Read a body that is a JSON object."""
+def read_json_object(
+    request: Request, max_bytes: int = _MAX_JSON_BYTES, *, may_be_absent: bool = False
+) -> dict[str, Any]:
+    """Read a body that is a JSON object; where it may be absent, that is an empty object."""
     body = request.stream.read(max_bytes + 1)
     if len(body) > max_bytes:
         raise MalformedRequestError(f"The JSON has more than {max_bytes:,} bytes.")
+    if may_be_absent and not body:
+        return {}
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

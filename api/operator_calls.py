@@ -24,8 +24,8 @@ _FILTERS = (
 )
 
 
-def _body(name: str) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
+def _body(name: str, *, may_be_absent: bool = False) -> dict[str, Any]:
+    return {"required": not may_be_absent, "content": {"application/json": {"schema": ref(name)}}}
 
 
 def _dead_letters() -> Paths:
@@ -114,7 +114,7 @@ def _replays() -> Paths:
                 answers={200: "Replay"},
                 tag="operators",
                 parameters=(_REPLAY_ID, ADMIN),
-                body=_body("Statement"),
+                body=_body("Statement", may_be_absent=True),
                 problems=(400, 404, 409, 422),
             )
         },

@@ -92,17 +92,20 @@ def read_replay_order(request: Request) -> ReplayOrder:
 
 def read_resolution(request: Request) -> Statement:
     """Read the body of ``POST /v1/dead-letters/resolve``."""
-    return _statement(request, ("jobs", "reason", "by"), needed=("jobs", "reason"))
+    return _statement(
+        read_json_object(request, _MAX_BYTES), ("jobs", "reason", "by"), needed=("jobs", "reason")
+    )
 
 
 def read_cancellation(request: Request) -> Statement:
-    """Read the body of ``POST /v1/replays/{id}/cancel``; a reason may be missing where there is haste."""
-    return _statement(request, ("reason", "by"), needed=())
+    """Read the body of ``POST /v1/replays/{id}/cancel``; all of it may be missing where there is haste."""
+    return _statement(read_json_object(request, _MAX_BYTES, may_be_absent=True), ("reason", "by"))
 
 
-def _statement(request: Request, fields: tuple[str, ...], needed: tuple[str, ...]) -> Statement:
-    values = _read(read_json_object(request, _MAX_BYTES), {name: _REPLAY[name] for name in fields}, needed)
-    return Statement(**values)
+def _statement(
+    document: Mapping[str, Any], fields: tuple[str, ...], needed: tuple[str, ...] = ()
+) -> Statement:
+    return Statement(**_read(document, {name: _REPLAY[name] for name in fields}, needed))
 
 
 # --- fields -------------------------------------------------------------------------------------
