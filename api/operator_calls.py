@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.call import ADMIN, IDEMPOTENCY, JOB_ID, Call, query
+from api.operator_schemas import MOMENT
 from api.schemas import ref
 
 Paths = dict[str, dict[str, Call]]
@@ -16,7 +17,7 @@ _REPLAY_ID = {
 }
 _LIMIT = query("limit", {"type": "integer"}, "1 to 1000; 50 if absent")
 _FILTERS = (
-    query("since", {"type": "string"}, "a time or a day, UTC unless it says otherwise"),
+    query("since", {"type": "string"}, f"{MOMENT}, UTC unless it says otherwise"),
     query("until", {"type": "string"}, "the same; where the time ends"),
     query("slug", {"type": "string"}, "why the jobs failed"),
     query("tenant", {"type": "string"}, "whose jobs, as the list names it"),

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from flask import Request
@@ -15,6 +15,7 @@ from shared.dead_letter_index import Filter
 from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
 from shared.messages import is_job_id
+from shared.moments import EXPECTED, read_moment
 from shared.replays import LEAST_RATE_PER_S
 
 MAX_RATE_PER_S = 100
@@ -53,9 +54,9 @@ class Statement:
     jobs: tuple[str, ...] = ()
 
 
-def read_filter(given: Mapping[str, Any]) -> Filter:
-    """Read a filter of dead letters."""
-    values = _read(given, _FILTERS)
+def read_filter(given: Mapping[str, Any], now: datetime) -> Filter:
+    """Read a filter of dead letters, in which ages count from now."""
+    values = _read(given, {"since": _time(now), "until": _time(now), **_FILTERS})
     wanted = Filter(**values)
     if wanted.since and wanted.until and wanted.since >= wanted.until:
         faults = Faults()
@@ -65,11 +66,11 @@ def read_filter(given: Mapping[str, Any]) -> Filter:
     return wanted
 
 
-def read_replay_order(request: Request) -> ReplayOrder:
-    """Read the body of ``POST /v1/replays``."""
+def read_replay_order(request: Request, now: datetime) -> ReplayOrder:
+    """Read the body of ``POST /v1/replays``; ages count from now."""
     document = read_json_object(request, _MAX_BYTES)
     values = _read(document, _REPLAY, needed=("reason",))
-    filters = read_filter(values.get("filters", {}))
+    filters = read_filter(values.get("filters", {}), now)
     faults = Faults()
     with faults.of("jobs"):
         if bool(values.get("jobs")) == bool(filters.document()):
@@ -133,13 +134,14 @@ def _unknown(name: str, readers: Mapping[str, _Reader]) -> NoReturn:
     raise UnknownFieldError(f"{name[:_MAX_TEXT]} is not a field here; there are: {', '.join(readers)}")
 
 
-def _time(name: str, value: Any) -> datetime:
-    try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        detail = f"{name} is {str(value)[:40]!r}; expected a time such as 2026-11-25T06:00:00Z, or a day"
-        raise InvalidValueError(detail) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _time(now: datetime) -> _Reader:
+    def read(name: str, value: Any) -> datetime:
+        try:
+            return read_moment(value, now)
+        except (TypeError, ValueError):
+            raise InvalidValueError(f"{name} is {str(value)[:40]!r}; expected {EXPECTED}") from None
+
+    return read
 
 
 def _text(most: int) -> _Reader:
@@ -192,8 +194,6 @@ def _is_number(value: Any) -> bool:
 
 
 _FILTERS: Mapping[str, _Reader] = {
-    "since": _time,
-    "until": _time,
     "slug": _text(_MAX_TEXT),
     "tenant": _text(_MAX_TEXT),
     "engine": _text(_MAX_TEXT),

@@ -19,6 +19,8 @@ _TIME: Schema = {"type": "string", "format": "date-time"}
 _JOBS: Schema = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_NAMED}
 _REASON: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_REASON}
 _WHO: Schema = {"type": "string", "default": "operator", "description": "who asks, for the record"}
+#: How a moment may be given.
+MOMENT = "a time, a day, or how long ago: 2026-11-25T06:00Z, 2026-11-25, 12h"
 
 
 def operator_schemas() -> dict[str, Schema]:
@@ -70,7 +72,8 @@ def _dead_letters() -> dict[str, Schema]:
 
 
 def _replays() -> dict[str, Schema]:
-    filters = dict.fromkeys(("since", "until", "slug", "tenant", "engine"), _TEXT)
+    moment = _TEXT | {"description": MOMENT}
+    filters = dict.fromkeys(("since", "until"), moment) | dict.fromkeys(("slug", "tenant", "engine"), _TEXT)
     rate = {
         "type": "number",
         "minimum": LEAST_RATE_PER_S,

@@ -57,8 +57,9 @@ def _told(driver: Driver, replay_id: str) -> dict[str, Any] | None:
 def plan() -> Response:
     """Freeze what is to be replayed; nothing is until a driver takes the first step."""
     app = for_operator()
-    replay_id, is_keyed = new_replay_id(request, app.settings, app.ledger.clock())
-    order = read_replay_order(request)
+    now = app.ledger.clock()
+    replay_id, is_keyed = new_replay_id(request, app.settings, now)
+    order = read_replay_order(request, now)
     if is_keyed and (found := _known(app, replay_id, order)):
         return _planned(app, found, is_new=False)
     selection = _selection(app, order)

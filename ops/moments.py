@@ -1,15 +1,14 @@
 """Times, rates and shares as operators write them on the command line."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from shared.moments import EXPECTED, read_moment
 from shared.replays import LEAST_RATE_PER_S
 
-_AGE = re.compile(r"(?P<count>\d{1,5})(?P<unit>[mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?:/s)?")
 _SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)%")
 
@@ -22,16 +21,11 @@ class Moment(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Implement ``click.ParamType``; UTC unless the time says otherwise."""
-        if age := _AGE.fullmatch(value):
-            return (datetime.now(UTC) - timedelta(**{_UNITS[age["unit"]]: int(age["count"])})).isoformat()
+        """Implement ``click.ParamType``; an age counts from now."""
         try:
-            time = datetime.fromisoformat(value)
+            return read_moment(value, datetime.now(UTC)).isoformat()
         except ValueError:
-            self.fail(
-                f"{value!r}; expected 2026-11-25T06:00Z, 2026-11-25, or an age: 90m, 12h, 7d", param, ctx
-            )
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+            self.fail(f"{value!r}; expected {EXPECTED}", param, ctx)
 
 
 class Rate(click.ParamType[float]):

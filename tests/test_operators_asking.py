@@ -38,3 +38,48 @@ def test_the_description_says_that_a_cancellation_needs_no_body(world: ApiWorld)
     paths = world.client.get("/openapi.json").json["paths"]
     assert paths["/v1/replays/{replay_id}/cancel"]["post"]["requestBody"]["required"] is False
     assert paths["/v1/replays"]["post"]["requestBody"]["required"] is True
+
+
+# --- how long ago -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("age", "count"), [("30m", 0), ("90m", 1), ("2h", 1), ("3h", 2), ("7d", 2)])
+def test_an_age_is_taken_as_the_command_takes_it(world: ApiWorld, age: str, count: int) -> None:
+    for number in (1, 2):
+        die(world, number)
+        world.clock.turn(minutes=80)
+    found = world.client.get("/v1/dead-letters", query_string={"since": age}).json
+    assert found["count"] == count
+    older = world.client.get("/v1/dead-letters", query_string={"until": age}).json
+    assert older["count"] == 2 - count
+    order = {"reason": "the worker was down", "filters": {"since": age}, "dry_run": True}
+    counted = world.client.post("/v1/replays", json=order)
+    assert (counted.json.get("count", 0), counted.status_code) == (count, 200 if count else 422)
+
+
+def test_an_age_in_a_replay_is_frozen_to_its_moment_and_found_again_by_its_key(world: ApiWorld) -> None:
+    die(world, 1)
+    world.clock.turn(hours=1)
+    order = {"reason": "the worker was down", "filters": {"since": "12h"}}
+    key = {"Idempotency-Key": "the night of the first"}
+    first = world.client.post("/v1/replays", json=order, headers=key)
+    assert (first.status_code, first.json["filters"]) == (201, {"since": "2025-12-31T13:00:00+00:00"})
+    world.clock.turn(hours=1)
+    assert world.client.post("/v1/replays", json=order, headers=key).json == first.json
+
+
+@pytest.mark.parametrize("moment", ["12", "12s", "h", "-12h", "123456h", "1h30m", "12 h"])
+def test_what_is_no_moment_is_refused_with_what_would_be(world: ApiWorld, moment: str) -> None:
+    answer = world.client.get("/v1/dead-letters", query_string={"since": moment})
+    assert slug(answer) == (422, "invalid-value")
+    assert "2026-11-25T06:00Z, 2026-11-25, or an age: 90m, 12h, 7d" in answer.json["detail"]
+
+
+def test_the_description_says_how_a_moment_may_be_given(world: ApiWorld) -> None:
+    spec = world.client.get("/openapi.json").json
+    parameters = spec["paths"]["/v1/dead-letters"]["get"]["parameters"]
+    (since,) = (each["description"] for each in parameters if each["name"] == "since")
+    filters = spec["components"]["schemas"]["ReplayOrder"]["properties"]["filters"]["properties"]
+    assert "12h" in since
+    assert "12h" in filters["since"]["description"]
+    assert "12h" in filters["until"]["description"]
