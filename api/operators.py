@@ -9,7 +9,15 @@ from api.delivery import told
 from api.identity import require_operator
 from api.services import Services, services
 from shared import dead_letter_index, records
-from shared.errors import FieldFault, InternalError, InvalidValueError, JobNotFoundError, NoSuchObjectError
+from shared.errors import (
+    FieldFault,
+    InternalError,
+    InvalidValueError,
+    JobNotFoundError,
+    NoSuchObjectError,
+    UnknownFieldError,
+)
+from shared.faults import Faults
 from shared.history import History
 from shared.messages import is_job_id
 from shared.pausing import read_pause
@@ -25,6 +33,7 @@ _READABLE = (".json", ".beat")
 def list_open() -> Response:
     """List the jobs that still owe something, oldest first."""
     app = for_operator()
+    require_known("status", "limit")
     if request.args.get("status") != "open":
         raise _invalid("status", "only status=open can be listed")
     markers = sorted(app.ledger.store.list("open/").objects, key=lambda stat: stat.updated)
@@ -88,6 +97,15 @@ def _record(app: Services, stat: Stat) -> dict[str, Any]:
     if isinstance(document, dict):
         document.pop("metadata", None)
     return facts | {"record": document}
+
+
+def require_known(*names: str) -> None:
+    """Refuse a query that has other parameters: who mistook a name would take all for what they meant."""
+    faults = Faults()
+    for stranger in [name for name in request.args if name not in names]:
+        with faults.of(stranger):
+            raise UnknownFieldError(f"{stranger[:80]} is not a field here; there are: {', '.join(names)}")
+    faults.raise_first()
 
 
 def read_limit() -> int:

@@ -9,7 +9,7 @@ from api import damage
 from api.identity import new_replay_id
 from api.job_view import base_url
 from api.operator_orders import DEFAULT_CANARY, OPERATOR, ReplayOrder, read_cancellation, read_replay_order
-from api.operators import for_operator, read_limit
+from api.operators import for_operator, read_limit, require_known
 from api.services import Services
 from shared import dead_letter_index, replays
 from shared.errors import (
@@ -37,7 +37,9 @@ _SHOWN = 20
 @routes.get("/v1/replays")
 def list_replays() -> Response:
     """List replays, newest first."""
-    app, limit = for_operator(), read_limit()
+    app = for_operator()
+    require_known("limit")
+    limit = read_limit()
     plans = replays.plans(app.ledger.store.list("replays/"))
     driver = Driver(ledger=app.ledger, by=OPERATOR)
     told = [document for replay_id in plans[:limit] if (document := _told(driver, replay_id))]

@@ -83,3 +83,42 @@ def test_the_description_says_how_a_moment_may_be_given(world: ApiWorld) -> None
     assert "12h" in since
     assert "12h" in filters["since"]["description"]
     assert "12h" in filters["until"]["description"]
+
+
+# --- parameters that nobody knows ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "strangers"),
+    [
+        ("/v1/dead-letters?colour=red", ["colour"]),
+        ("/v1/replays?foo=1", ["foo"]),
+        ("/v1/replays?limit=5&foo=1&status=running", ["foo", "status"]),
+        ("/v1/jobs?status=open&x=1", ["x"]),
+        ("/v1/jobs?status=open&tenant=a&limit=5&since=12h", ["tenant", "since"]),
+    ],
+)
+def test_a_list_is_refused_whose_parameters_nobody_knows(
+    world: ApiWorld, path: str, strangers: list[str]
+) -> None:
+    """Whoever has mistaken a name would take everything for what they have asked for."""
+    answer = world.client.get(path)
+    assert slug(answer) == (422, "unknown-field")
+    assert [fault["field"] for fault in answer.json["errors"]] == strangers
+    assert all(f"{name} is not a field here; there are: " in answer.json["detail"] for name in strangers)
+
+
+def test_every_parameter_that_is_described_is_known(world: ApiWorld) -> None:
+    values = {"status": "open", "limit": "5", "since": "12h", "until": "1h"}
+    for path in ("/v1/dead-letters", "/v1/replays", "/v1/jobs"):
+        described = world.client.get("/openapi.json").json["paths"][path]["get"]["parameters"]
+        named = [each["name"] for each in described if each["in"] == "query"]
+        assert "limit" in named
+        answer = world.client.get(path, query_string={name: values.get(name, "x") for name in named})
+        assert (answer.status_code, answer.json["count"]) == (200, 0)
+
+
+@pytest.mark.parametrize("path", ["/v1/replays?foo=1", "/v1/jobs?status=open&x=1"])
+def test_to_a_stranger_there_is_nothing_whatever_is_asked(world: ApiWorld, path: str) -> None:
+    answer = world.client.get(path, environ_overrides={"REMOTE_ADDR": "203.0.113.9"})
+    assert slug(answer) == (404, "not-found")
