@@ -9,9 +9,12 @@ _DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class Text(click.ParamType[str]):
-    """Text that can be sent: Python makes half a surrogate pair of a byte that is not UTF-8."""
+    """Text that can be sent, and is not blank: of a byte that is not UTF-8 Python makes half a surrogate."""
 
     name = "text"
+
+    def __init__(self, *, may_be_blank: bool = False) -> None:
+        self._may_be_blank = may_be_blank
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Implement ``click.ParamType``."""
@@ -20,6 +23,8 @@ class Text(click.ParamType[str]):
             text.encode()
         except UnicodeEncodeError:
             self.fail(f"{text!r} is not UTF-8", param, ctx)
+        if not (text.strip() or self._may_be_blank):
+            self.fail(f"{text!r} is blank; expected text", param, ctx)
         return text
 
 

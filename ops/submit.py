@@ -31,7 +31,12 @@ def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 
 @click.command()
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=_PHOTO)
-@click.option("--effects", type=Text(), metavar="A,B", help="Names, comma separated; `color` if absent.")
+@click.option(
+    "--effects",
+    type=Text(may_be_blank=True),
+    metavar="A,B",
+    help="Names, comma separated; `color` if absent.",
+)
 @click.option("--recipe", type=Text(), metavar="JSON", callback=_recipe, help="Everything a job may ask for.")
 @click.option(
     "--direct", "is_direct", is_flag=True, help="Upload first, straight to the store; up to 50 MB a photo."

@@ -228,6 +228,41 @@ def test_an_argument_that_is_not_utf8_is_wrong_usage(world: ApiWorld, run, args:
     assert world.names() == []
 
 
+@pytest.mark.parametrize("blank", ["", "  "], ids=repr)
+@pytest.mark.parametrize(
+    ("args", "where"),
+    [
+        (["pause", "--reason", ""], "--reason"),
+        (["dead-letters", "list", "--slug", ""], "--slug"),
+        (["dead-letters", "list", "--tenant", ""], "--tenant"),
+        (["dead-letters", "list", "--engine", ""], "--engine"),
+        (["dead-letters", "show", ""], "JOB"),
+        (["dead-letters", "replay", "", "--reason", "x"], "[JOB]..."),
+        (["dead-letters", "replay", "JOB", "", "--reason", "x"], "[JOB]..."),
+        (["dead-letters", "replay", "JOB", "--reason", ""], "--reason"),
+        (["dead-letters", "resolve", "JOB", "", "--reason", "x"], "JOB..."),
+        (["dead-letters", "resolve", "JOB", "--reason", ""], "--reason"),
+        (["replays", "show", ""], "REPLAY"),
+        (["replays", "cancel", ""], "REPLAY"),
+        (["replays", "cancel", "replay_1", "--reason", ""], "--reason"),
+        (["status", ""], "JOB"),
+        (["cancel", ""], "JOB"),
+        (["job", ""], "JOB"),
+        (["status", "job_1", "--url", ""], "--url"),
+    ],
+    ids=str,
+)
+def test_an_argument_that_is_blank_is_wrong_usage_and_changes_nothing(
+    world: ApiWorld, run, args: list[str], where: str, blank: str
+) -> None:
+    (name,) = die(world, 1)
+    before = world.names()
+    result = run(*[{"": blank, "JOB": name}.get(word, word) for word in args])
+    assert (result.exit_code, result.stdout) == (2, ""), result.exception
+    assert f"Invalid value for '{where}': {blank!r} is blank; expected text" in result.stderr
+    assert world.names() == before
+
+
 @pytest.mark.parametrize("key", ["bad\nkey", "bad\0key", "bad ", BAD], ids=repr)
 @pytest.mark.parametrize(
     "command", [["status", "job_1", "--api-key"], ["replays", "list", "--admin-key"]], ids=lambda c: c[-1]

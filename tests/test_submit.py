@@ -51,6 +51,12 @@ def test_a_photo_is_sent_with_its_fields_and_its_job_is_printed(service, run, ph
         assert part in request.body
 
 
+def test_effects_that_are_blank_are_the_services_to_choose(service, run, photo) -> None:
+    accepts(service)
+    assert run("submit", photo, "--effects", "").exit_code == 0
+    assert len(service.sent("POST /v1/jobs")) == 1
+
+
 def goes_ahead(service, *puts: Answer) -> None:
     """Take a photo ahead of its job."""
     headers = {"Content-Type": "image/jpeg", "x-goog-if-generation-match": "0"}
