@@ -4,6 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from ops.replays import counted, drive, terms, who
 from ops.show import json_line, size_text
 
 _FILTERS = ("since", "until", "slug", "tenant", "engine")
+#: As many as the service takes in one order.
+_RESOLVED_AT_ONCE = 100
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic"}
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one line of JSON.")
@@ -118,13 +121,18 @@ def replay(
 @_reason_option
 @operator_options
 def resolve(jobs: tuple[str, ...], reason: str, url: str, key: str | None) -> None:
-    """Write down that nothing more is to be done about jobs; all of them, or none."""
+    """Write down that nothing more is to be done about jobs.
+
+    Of 100 jobs all are resolved, or none. More are taken a hundred at a time, until some are refused; to
+    run this again harms nothing.
+    """
+    named = list(dict.fromkeys(jobs))
     with connect(url, key) as client:
-        order = {"jobs": list(jobs), "reason": reason, "by": who()}
-        answer = client.post("/v1/dead-letters/resolve", order, "resolved", "already")
-    for name, word in (("resolved", "resolved"), ("already", "resolved already")):
-        for job_id in answer[name]:
-            click.echo(f"{one_line(job_id)}  {word}")
+        for start in range(0, len(named), _RESOLVED_AT_ONCE):
+            order = {"jobs": named[start : start + _RESOLVED_AT_ONCE], "reason": reason, "by": who()}
+            with _saying_what_is_left(named[start:], of=len(named)):
+                answer = client.post("/v1/dead-letters/resolve", order, "resolved", "already")
+            click.echo("\n".join(_outcomes(answer)))
 
 
 # --- what is sent and printed -------------------------------------------------------------------
@@ -166,6 +174,23 @@ def _fetch_photo(client: Client, answer: Mapping[str, Any]) -> Path:
     except OSError as error:
         raise DamagedError(f"{into} was not written: {error.strerror or error}") from error
     return into
+
+
+@contextmanager
+def _saying_what_is_left(left: list[str], *, of: int) -> Iterator[None]:
+    """Where an order is the last of several, since it has failed, say how far they have come."""
+    try:
+        yield
+    except click.ClickException:
+        if of > _RESOLVED_AT_ONCE:
+            said = f"{of - len(left)} of {of} jobs are resolved; from {left[0]} on nothing is known to be"
+            click.echo(said, err=True)
+        raise
+
+
+def _outcomes(answer: Mapping[str, Any]) -> Iterator[str]:
+    for name, word in (("resolved", "resolved"), ("already", "resolved already")):
+        yield from (f"{one_line(job_id)}  {word}" for job_id in answer[name])
 
 
 def _selected(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -110,6 +110,30 @@ def test_named_jobs_are_replayed_or_resolved(world: ApiWorld, run) -> None:
     assert lines(run("dead-letters", "show", first))[-1].endswith("resolved")
 
 
+def test_any_number_of_jobs_is_resolved_a_hundred_at_a_time(world: ApiWorld, run) -> None:
+    names = die(world, *range(201))
+    result = run("dead-letters", "resolve", *names, names[0], "--reason", "refunded")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert lines(result) == [f"{name}  resolved" for name in names]
+    assert lines(run("dead-letters", "list")) == ["0 open dead letters"]
+    assert run("dead-letters", "replay", *names, "--reason", "x").exit_code == 1, "a replay takes no more"
+
+
+def test_where_one_of_many_is_refused_it_is_said_what_was_resolved(world: ApiWorld, run) -> None:
+    names = die(world, *range(203))
+    order = [*names[:150], "job_nobody", *names[150:]]
+    result = run("dead-letters", "resolve", *order, "--reason", "refunded")
+    assert result.exit_code == 1
+    assert lines(result) == [f"{name}  resolved" for name in names[:100]]
+    said = f"100 of 204 jobs are resolved; from {names[100]} on nothing is known to be\n"
+    assert result.stderr.startswith(said)
+    assert "There is no job job_nobody." in result.stderr
+    assert lines(run("dead-letters", "list"))[0] == "103 open dead letters"
+    again = lines(run("dead-letters", "resolve", *names, "--reason", "refunded"))
+    assert again[99:101] == [f"{names[99]}  resolved already", f"{names[100]}  resolved"]
+    assert lines(run("dead-letters", "list")) == ["0 open dead letters"]
+
+
 def test_replays_are_listed_shown_and_cancelled(world: ApiWorld, run) -> None:
     die(world, *range(3))
     body = {"reason": "day lost", "by": "ada", "filters": {"slug": "dead-lettered"}}
