@@ -18,7 +18,7 @@ from shared.errors import (
     UnknownFieldError,
 )
 from shared.faults import Faults
-from shared.history import History
+from shared.history import EpochTrace, History
 from shared.messages import is_job_id
 from shared.pausing import read_pause
 from shared.ports import Listing, Stat
@@ -70,12 +70,17 @@ def for_operator() -> Services:
 
 
 def _open_job(app: Services, marker: Stat, job_id: str, epoch: int) -> dict[str, Any]:
-    trace = app.ledger.history(job_id).epoch(epoch)
-    if trace is None:
-        status = "uncommitted"
-    else:
-        status = "settling" if trace.terminal else "processing" if trace.claims else "queued"
+    status = status_of(app.ledger.history(job_id).epoch(epoch))
     return {"id": job_id, "epoch": epoch, "status": status, "age_s": round(marker.age.total_seconds(), 1)}
+
+
+def status_of(trace: EpochTrace | None) -> str:
+    """Say what an epoch is about that still owes something."""
+    if trace is None:
+        return "uncommitted"
+    if trace.terminal:
+        return "settling"
+    return "processing" if trace.claims else "queued"
 
 
 def _dead_prefixes(app: Services, job_id: str, listing: Listing) -> list[str]:

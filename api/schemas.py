@@ -180,7 +180,8 @@ def _lists() -> dict[str, Schema]:
             "checkpoint_sha256": _or_null(_TEXT),
         }
     )
-    open_job = _object({"id": _TEXT, "epoch": _COUNT, "status": _TEXT, "age_s": _NUMBER})
+    status: Schema = {"enum": ["uncommitted", "queued", "processing", "settling"]}
+    open_job = _object({"id": _TEXT, "epoch": _COUNT, "status": status, "age_s": _NUMBER})
     record = _object({"name": _TEXT, "size": _COUNT, "updated": _TIME, "record": _or_null(_ANYTHING)})
     return {
         "Effects": _object({"effects": {"type": "array", "items": effect}}),

@@ -1,21 +1,30 @@
 """docs/operations.md has every status, slug, record and log event there is, what it means and what to do."""
 
 import ast
+import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
 
+from api import operators
 from api.openapi import description
+from shared import reopening
+from shared.broom import Broom
 from shared.errors import every_error
+from shared.jobs import Kind
+from shared.sweep import Sweep
 from tests.api_world import ApiWorld
 from tests.dead import a_plan, die, drive, driver
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+#: What no record says of a job that has ended.
+OPEN = {"queued", "processing"}
 #: What looks like a record's name and is none.
 FOREIGN = ("projects/", "roles/", "image/", "text/", "application/", "multipart/")
 
@@ -96,6 +105,73 @@ def test_every_status_of_a_job_a_replay_and_a_dead_letter() -> None:
         ("DeadLetter", "state", "state of a dead letter"),
     ):
         assert set(schemas[schema]["properties"][member]["enum"]) == named(heading)
+
+
+# --- words that are no status of anything -------------------------------------------------------
+
+
+def words(source: type | ModuleType | FunctionType) -> set[str]:
+    """Every word that is returned by a module's functions, a class's or one, of those that return one."""
+    tree = ast.parse(inspect.getsource(source))
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    telling = [f for f in functions.values() if f.returns and "str" in ast.unparse(f.returns).split(" | ")]
+    ends = [node.value for f in telling for node in ast.walk(f) if isinstance(node, ast.Return)]
+    return {word for end in ends for word in words_in(end, source, {*functions, "visit"})}
+
+
+def words_in(end: ast.expr, source: object, functions: set[str]) -> set[str]:
+    """Every word that an expression may be; a call's, and a variable's, are those of a function beside it."""
+    match end:
+        case ast.Constant(value=value):
+            return {value} - {None}
+        case ast.IfExp(body=first, orelse=second):
+            return words_in(first, source, functions) | words_in(second, source, functions)
+        case ast.Name(id=name):
+            return {getattr(source, name)} if name.isupper() else set()
+        case ast.Call(func=called):
+            assert ast.unparse(called).removeprefix("self.") in functions
+            return set()
+    assert ast.unparse(end) == "terminal.status", "a word that is put together cannot be looked up"
+    return set(description()["components"]["schemas"]["Job"]["properties"]["status"]["enum"]) - OPEN
+
+
+def keys(source: type) -> set[str]:
+    """Every word under which a class puts something down."""
+    nodes = ast.walk(ast.parse(inspect.getsource(source)))
+    puts = [node for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
+    return {text_of(node.slice) for node in puts}
+
+
+def test_every_status_of_an_open_job_and_no_other() -> None:
+    listed = description()["components"]["schemas"]["OpenJobs"]["properties"]["jobs"]["items"]
+    said = words(operators.status_of)
+    assert said == set(listed["properties"]["status"]["enum"])
+    assert said == named("status of an open job")
+
+
+def test_every_reason_for_which_a_replay_skips_a_job_and_no_other() -> None:
+    """That it has failed, of what a job's record may say, is none."""
+    constants = {word for name, word in vars(reopening).items() if name.isupper()}
+    said = (words(reopening) | constants) - {reopening.OPENED, "failed"}
+    assert said == named("skipped by a replay")
+
+
+def test_every_standing_of_a_message_that_the_queue_gave_up_and_no_other() -> None:
+    assert {kind.value for kind in Kind} == named("standing")
+
+
+def test_every_count_of_a_sweep_and_no_other(tmp_path: Path) -> None:
+    world = ApiWorld(tmp_path)
+    driver(world).begin(a_plan(world, die(world, 1)))
+    answered = set(world.client.post("/internal/sweep").json)
+    assert "replays" in answered
+    assert words(Sweep) | keys(Sweep) | answered == named("count of a sweep")
+
+
+def test_every_count_of_the_broom() -> None:
+    (row,) = (row for row in rows("event") if row["name"] == "`broom.done`")
+    assert len(words(Broom)) > 10
+    assert words(Broom) <= names_in(row["means"])
 
 
 def test_every_slug_and_no_other() -> None:
