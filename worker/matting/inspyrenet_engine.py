@@ -21,7 +21,7 @@ from worker.matting.weights import Weights, name_of, read_weights
 
 log = logging.getLogger(__name__)
 
-_VERSION = "4"
+_VERSION = "5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,11 @@ class _TorchConv:
         return activated(y if plus is None else y + plus, self.activation)
 
 
+def added(layer: Layer, x: Tensor, to: Tensor) -> Tensor:
+    """Return what a layer gives, plus what may be float32 though the layer is not: then so is the sum."""
+    return layer(x, plus=to) if x.dtype == to.dtype else layer(x) + to
+
+
 def activated(x: Tensor, activation: str) -> Tensor:
     """Apply an activation by its name."""
     if activation == "none":

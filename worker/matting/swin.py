@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.matting.layers import Layer, Layers
+from worker.matting.layers import Layer, Layers, added
 
 WINDOW = 12  #: tokens along a window's side
 AREA = WINDOW * WINDOW  #: tokens in a window
@@ -49,13 +49,14 @@ Cut = tuple[Windows, ...]  #: a whole map
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Layer norm over the last dimension."""
+    """Layer norm over the last dimension, in float32; what it gives is for layers of a precision."""
 
     weight: Tensor
     bias: Tensor
+    dtype: torch.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias).to(self.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +78,10 @@ class Block:
         """Return (B, tokens, C), in the memory of what came in."""
         for windows in self.windows:
             some = x.index_select(1, windows.tokens)
-            x.index_copy_(1, windows.tokens, self.proj(self._attend(self.norm1(some), windows), plus=some))
+            x.index_copy_(1, windows.tokens, added(self.proj, self._attend(self.norm1(some), windows), some))
         for first in range(0, x.shape[1], self.tokens_at_once):
             some = x[:, first : first + self.tokens_at_once]
-            some.copy_(self.fc2(self.fc1(self.norm2(some)), plus=some))
+            some.copy_(added(self.fc2, self.fc1(self.norm2(some)), some))
         return x
 
     def _attend(self, x: Tensor, windows: Windows) -> Tensor:  # (B, n, C) -> (B, n, C)
@@ -121,7 +122,7 @@ class Stage:
         batch, _, channels = x.shape
         quads = x.view(batch, self.side // 2, 2, self.side // 2, 2, channels)
         quads = quads.permute(0, 1, 3, 4, 2, 5).reshape(batch, -1, 4 * channels)
-        return self.norm(x), self.merge(self.merge_norm(quads))
+        return self.norm(x), self.merge(self.merge_norm(quads)).float()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +135,8 @@ class Swin:
 
     def __call__(self, image: Tensor) -> list[Tensor]:
         """Return maps at strides 4, 4, 8, 16, 32 of an image of (B, 3, S, S)."""
-        x = self.embed_norm(_tokens(self.embed(image)))  # (B, (S / 4)^2, 128)
-        maps = [_map(x.clone(), self.stages[0].side)]  # blocks work in place
+        x = self.embed_norm(_tokens(self.embed(image)).float())  # (B, (S / 4)^2, 128)
+        maps, x = [_map(x, self.stages[0].side)], x.to(torch.float32, copy=True)  # blocks work in place
         for stage in self.stages:
             seen, x = stage(x)
             maps.append(_map(seen, stage.side))
@@ -207,7 +208,8 @@ def _block(
 
 
 def _norm(weights: Mapping[str, Tensor], name: str, layers: Layers) -> Norm:
-    return Norm(*(layers.put(weights[f"{name}.{part}"]) for part in ("weight", "bias")))
+    weight, bias = (layers.put(weights[f"{name}.{part}"], torch.float32) for part in ("weight", "bias"))
+    return Norm(weight, bias, layers.dtype)
 
 
 def seam_masks() -> Tensor:
