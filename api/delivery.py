@@ -32,7 +32,7 @@ def read() -> Response:
 
 @routes.post("/v1/delivery/pause")
 def pause() -> Response:
-    """Hold jobs; a pause that is on already stays as it is."""
+    """Hold jobs; a pause that is on already stays, with these pushes on its record too."""
     app = services()
     require_operator(request, app.settings)
     wishes = _wishes()
@@ -50,10 +50,10 @@ def pause() -> Response:
 
 @routes.post("/v1/delivery/resume")
 def resume() -> Response:
-    """Hold jobs no longer."""
+    """Hold jobs no longer; what was detached is attached again by then, as the caller says."""
     app = services()
     require_operator(request, app.settings)
-    if over := pausing.resume(app.ledger.store):
+    if over := pausing.resume(app.ledger.store, _attached()):
         log.warning("delivery.resumed", extra={"paused_at": over.at, "by": over.by, "reason": over.reason})
     return _answer(None)
 
@@ -73,11 +73,24 @@ def _answer(pause: Pause | None) -> Response:
 def _wishes() -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaTypeError("Send JSON with a reason.")
-    wishes = read_json_object(request)
-    if strangers := sorted(wishes.keys() - {"reason", "by", "pushes"}):
-        faults = [FieldFault(n, f"{n} is not a field of a pause: reason, by, pushes") for n in strangers]
+    return _known(read_json_object(request), "pause", "reason", "by", "pushes")
+
+
+def _known(wishes: dict[str, Any], what: str, *fields: str) -> dict[str, Any]:
+    if strangers := sorted(wishes.keys() - set(fields)):
+        faults = [FieldFault(n, f"{n} is not a field of a {what}: {', '.join(fields)}") for n in strangers]
         raise UnknownFieldError("; ".join(f.detail for f in faults), faults=faults)
     return wishes
+
+
+def _attached() -> list[str]:
+    """Return the pushes that the body, if there is one, names."""
+    wishes = read_json_object(request) if request.content_length else {}
+    value = _known(wishes, "resume", "attached").get("attached", [])
+    names = [route.name for route in pausing.held_routes()]
+    if not isinstance(value, list) or any(name not in names for name in value):
+        raise _invalid("attached", f"attached is {value!r:.80}; expected a list of: {', '.join(names)}")
+    return value
 
 
 def _pushes(value: object) -> dict[str, Push]:

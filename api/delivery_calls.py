@@ -7,6 +7,7 @@ from api.schemas import ref
 def delivery_calls() -> dict[str, dict[str, Call]]:
     """Return the calls by path and method."""
     asked = {"required": True, "content": {"application/json": {"schema": ref("PauseRequest")}}}
+    said = {"required": False, "content": {"application/json": {"schema": ref("ResumeRequest")}}}
     return {
         "/v1/delivery": {
             "get": Call(
@@ -33,7 +34,8 @@ def delivery_calls() -> dict[str, dict[str, Call]]:
                 answers={200: "Delivery"},
                 tag="operators",
                 parameters=(ADMIN,),
-                problems=(400, 404),
+                body=said,
+                problems=(400, 404, 409, 422),
             )
         },
     }

@@ -25,7 +25,7 @@ MOMENT = "a time, a day, or how long ago: 2026-11-25T06:00Z, 2026-11-25, 12h"
 
 def operator_schemas() -> dict[str, Schema]:
     """Return every schema by name."""
-    return {**_dead_letters(), **_replays()}
+    return {**_dead_letters(), **_replays(), **_pauses()}
 
 
 def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
@@ -114,4 +114,18 @@ def _replays() -> dict[str, Schema]:
         "Selection": _object({"count": _COUNT, "canary": _COUNT, "jobs": few}),
         "Replay": _object(replay),
         "Replays": _list_of("replays", "Replay"),
+    }
+
+
+def _pauses() -> dict[str, Schema]:
+    attached = {
+        "type": "array",
+        "items": _TEXT,
+        "description": "the pushes that are attached again: all on record, or it is refused",
+    }
+    return {
+        "PauseRequest": _object(
+            {"reason": _TEXT, "by": _TEXT, "pushes": {"type": "object"}}, optional=("by", "pushes")
+        ),
+        "ResumeRequest": _object({"attached": attached}, optional=("attached",)),
     }

@@ -199,9 +199,6 @@ def _lists() -> dict[str, Schema]:
         "Delivery": _object(
             {**_DELIVERY, "queue": {"enum": ["broker", "pubsub"]}, "pushes": _ANYTHING}, optional=("pause",)
         ),
-        "PauseRequest": _object(
-            {"reason": _TEXT, "by": _TEXT, "pushes": _ANYTHING}, optional=("by", "pushes")
-        ),
         "Records": _object({"id": _TEXT, "now": _TIME, "records": {"type": "array", "items": record}}),
     }
 

@@ -52,10 +52,9 @@ def pause(reason: str, url: str, key: str | None, *, as_json: bool, **where: str
     with connect(url, key) as client, _switch(client, where) as switch:
         pushes = switch.pushes() if switch else {}
         wishes = {"reason": reason, "by": by, "pushes": pushes}
-        # On record before anything is detached: what is not on record could not be attached again.
-        answer = client.post(f"{_PATH}/pause", wishes, "delivery")
+        answer = client.post(f"{_PATH}/pause", wishes, "delivery", "pushes")
         if switch:
-            switch.detach()
+            _detach(client, switch, answer["pushes"])
     click.echo(json_line(answer) if as_json else delivery_line(answer))
 
 
@@ -69,14 +68,36 @@ def resume(url: str, key: str | None, *, as_json: bool, **where: str | None) -> 
     Exit status: 0 running, 1 refused, 2 usage, 3 the service or Pub/Sub cannot be reached.
     """
     with connect(url, key) as client, _switch(client, where) as switch:
-        left = switch.attach(client.get(_PATH, "pushes")["pushes"]) if switch else []
-        if left:
-            raise RefusedError(
-                f"{', '.join(left)}: detached, and not by ./cutout pause. "
-                "Attach it with ./cutout topology --attach, then run this again."
-            )
-        answer = client.post(f"{_PATH}/resume", {}, "delivery")
+        answer = _attach(client, switch) if switch else client.post(f"{_PATH}/resume", {}, "delivery")
     click.echo(json_line(answer) if as_json else delivery_line(answer))
+
+
+def _detach(client: Client, switch: "Switch", on_record: Mapping[str, Any]) -> None:
+    """Detach what is on record, and nothing else; attach it again if it no longer is afterwards."""
+    if left := switch.detach(on_record):
+        raise RefusedError(
+            f"{', '.join(left)}: pushes, but not as is on record, and goes on so. Run this again."
+        )
+    if on_record.keys() - client.get(_PATH, "pushes")["pushes"].keys():
+        switch.attach(on_record)
+        raise RefusedError(
+            "Delivery was resumed at the same moment, and goes on. Run this again to hold jobs."
+        )
+
+
+def _attach(client: Client, switch: "Switch") -> Mapping[str, Any]:
+    """Attach what is on record, then end the pause; return what is told about delivery."""
+    pushes = client.get(_PATH, "pushes")["pushes"]
+    if left := switch.attach(pushes):
+        raise RefusedError(
+            f"{', '.join(left)}: detached, and not by ./cutout pause. "
+            "Attach it with ./cutout topology --attach, then run this again."
+        )
+    client.post(f"{_PATH}/resume", {"attached": sorted(pushes)}, "delivery")
+    answer = client.get(_PATH, "delivery")
+    if answer["delivery"] == "running":
+        switch.attach(pushes)  # a pause that had read the record before may have detached them again
+    return answer
 
 
 @contextmanager

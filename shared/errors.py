@@ -274,6 +274,14 @@ class ReplayEndedError(PermanentError):
     status = 409
 
 
+class PushesDetachedError(PermanentError):
+    """Delivery cannot be resumed over HTTP while a push is detached; the record alone knows it."""
+
+    slug = "pushes-detached"
+    title = "Pushes are detached"
+    status = 409
+
+
 class ExpiredError(PermanentError):
     """The job's pictures have been deleted."""
 

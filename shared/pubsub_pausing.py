@@ -34,11 +34,22 @@ class Switch:
             found = {route.name: self._push_of(route) for route in held_routes()}
         return {name: push for name, push in found.items() if push["endpoint"]}
 
-    def detach(self) -> None:
-        """Let the jobs' subscriptions keep what they have, until they are attached again."""
+    def detach(self, on_record: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Let subscriptions keep what they have; return those that push otherwise than is on record.
+
+        These are left as they are: what is not on record could not be attached again.
+        """
+        left = []
         with translated(_DETAILS):
             for route in held_routes():
-                self._push_to(route, PushConfig())
+                push = self._push_of(route)
+                if not push["endpoint"]:
+                    continue
+                if push == on_record.get(route.name):
+                    self._push_to(route, PushConfig())
+                else:
+                    left.append(route.name)
+        return left
 
     def attach(self, pushes: Mapping[str, Mapping[str, str]]) -> list[str]:
         """Let subscriptions push as they did; return those that are detached and of which nothing is known.

@@ -41,6 +41,8 @@ class PubSubFake:
     faults: dict[str, Fault] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     left_s: list[float] = field(default_factory=list)  #: of each publish's deadline, as it arrived
+    #: Told of each call before it is done, by its method's name.
+    before_call: Callable[[str], None] = lambda _name: None
     #: Run before a policy is written, as by another hand at the same moment.
     before_set_policy: Callable[[], None] | None = None
     project: Project = field(default_factory=lambda: Project("shop-prod"))
@@ -137,6 +139,7 @@ class PubSubFake:
 def _handlers(fake: PubSubFake) -> list[grpc.GenericRpcHandler]:
     def method(name: str, do: Callable[..., Any], takes: Any, gives: Any) -> grpc.RpcMethodHandler:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
+            fake.before_call(name)
             fake.calls[name] += 1
             fault = fake.faults.get(name)
             if fault and fault.times:

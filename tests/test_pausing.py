@@ -1,8 +1,6 @@
 """In an incident delivery is paused: everyone who asks is told, nothing is lost, and nothing undoes it."""
 
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -16,17 +14,20 @@ from shared.pubsub_topology import Pusher
 from shared.topology import topology
 from tests.api_world import ApiWorld, slug
 from tests.contracts.queues import sqlite, subscription, wait_until
+from tests.pausing_cloud import (
+    ATTACHED,
+    DETACHED,
+    URLS,
+    WORKER,
+    pushes_to,
+    serving_cloud_api,
+    serving_cloud_pubsub,
+)
 from tests.pubsub_fake import Fault, PubSubFake
-from tests.pubsub_fake import serving as serving_pubsub
-from tests.scripted import Answer, Request, Service, runner
-from tests.scripted import serving as serving_api
+from tests.scripted import Service, runner
 from tests.world import Process
 
-WORKER = "projects/shop-prod/subscriptions/cutout-jobs-worker"
-URLS = {"api": "https://api.example", "worker": "https://worker.example"}
-EMAIL = "pusher@shop-prod.iam.gserviceaccount.com"
 PUSH = {"endpoint": "https://worker.example/push", "email": "", "audience": ""}
-PUSHER = Pusher(urls=URLS, email=EMAIL, audience="https://audience.example")
 
 
 @pytest.fixture
@@ -166,45 +167,41 @@ def test_what_is_out_when_delivery_is_paused_is_still_settled(broker) -> None:
 
 @pytest.fixture
 def fake() -> Iterator[PubSubFake]:
-    with serving_pubsub() as fake, pubsub_topology.opened(fake.project) as maker:
-        fake.make = lambda held=Held.AS_FOUND: maker.make(topology(), PUSHER, held)
-        fake.make()
+    with serving_cloud_pubsub() as fake:
         yield fake
-
-
-def pushes_to(fake: PubSubFake) -> tuple[str, str, str]:
-    config = fake.subscriptions[WORKER].push_config
-    return config.push_endpoint, config.oidc_token.service_account_email, config.oidc_token.audience
-
-
-ATTACHED = ("https://worker.example/push", EMAIL, "https://audience.example")
-DETACHED = ("", "", "")
 
 
 def test_a_push_is_detached_and_attached_again_as_it_was(fake: PubSubFake) -> None:
     others = {name: kept for name, kept in fake.subscriptions.items() if name != WORKER}
     with pubsub_pausing.opened(fake.project) as switch:
         pushes = switch.pushes()
-        switch.detach()
+        assert switch.detach(pushes) == []
         assert pushes_to(fake) == DETACHED
         assert switch.pushes() == {}
-        switch.detach()
+        assert switch.detach({}) == [], "it is detached already"
         assert switch.attach(pushes) == []
         assert pushes_to(fake) == ATTACHED
         assert switch.attach({}) == [], "it pushes already"
     assert {name: kept for name, kept in fake.subscriptions.items() if name != WORKER} == others
 
 
+def test_what_is_not_on_record_as_it_pushes_is_not_detached(fake: PubSubFake) -> None:
+    with pubsub_pausing.opened(fake.project) as switch:
+        on_record = {name: push | {"audience": "another"} for name, push in switch.pushes().items()}
+        assert switch.detach({}) == switch.detach(on_record) == ["cutout-jobs-worker"]
+    assert pushes_to(fake) == ATTACHED
+
+
 def test_what_another_hand_has_detached_is_not_guessed(fake: PubSubFake) -> None:
     with pubsub_pausing.opened(fake.project) as switch:
-        switch.detach()
+        switch.detach(switch.pushes())
         assert switch.attach({}) == ["cutout-jobs-worker"]
     assert pushes_to(fake) == DETACHED
 
 
 def test_a_topology_that_is_made_again_leaves_a_pause_and_says_so(fake: PubSubFake) -> None:
     with pubsub_pausing.opened(fake.project) as switch:
-        switch.detach()
+        switch.detach(switch.pushes())
     said = "left subscription cutout-jobs-worker paused, its push is detached: ./cutout resume attaches it"
     assert fake.make() == [said]
     assert pushes_to(fake) == DETACHED
@@ -235,7 +232,7 @@ def test_the_emulator_detaches_and_attaches_too(emulator: str) -> None:
     with pubsub_topology.opened(project) as maker, pubsub_pausing.opened(project) as switch:
         maker.make(topology(), pusher)
         pushes = switch.pushes()
-        switch.detach()
+        assert switch.detach(pushes) == []
         assert switch.pushes() == {}
         assert len(maker.make(topology(), pusher)) == 1
         assert switch.pushes() == {}
@@ -249,27 +246,7 @@ def test_the_emulator_detaches_and_attaches_too(emulator: str) -> None:
 
 @pytest.fixture
 def service(world: ApiWorld) -> Iterator[Service]:
-    """The API over HTTP, in a cloud whose Pub/Sub is a fake."""
-    app = world.client.application
-    services = app.extensions["cutout"]
-    settings = replace(services.settings, queue=Project("shop-prod"))
-    app.extensions["cutout"] = replace(services, settings=settings)
-    one_at_a_time = threading.Lock()
-
-    def ask(request: Request) -> Answer:
-        with one_at_a_time:
-            answer = world.client.open(
-                request.path,
-                method=request.method,
-                data=request.body,
-                content_type=request.headers.get("Content-Type"),
-            )
-        return Answer(answer.status_code, answer.json)
-
-    with serving_api() as service:
-        for call in ("GET /v1/delivery", "POST /v1/delivery/pause", "POST /v1/delivery/resume"):
-            service.on(call, ask)
-        service.on("GET /v1/jobs?status=open&limit=20", ask)
+    with serving_cloud_api(world) as service:
         yield service
 
 
@@ -314,7 +291,7 @@ def test_a_pause_that_pubsub_refuses_is_told_and_completed_when_it_is_run_again(
 def test_what_was_detached_otherwise_is_refused_with_what_to_do(service: Service, fake: PubSubFake) -> None:
     run, where = runner(service), ("--project", "shop-prod", "--emulator", fake.project.emulator)
     with pubsub_pausing.opened(fake.project) as switch:
-        switch.detach()
+        switch.detach(switch.pushes())
     result = run("resume", *where)
     assert (result.exit_code, "./cutout topology --attach" in result.stderr) == (1, True)
 
