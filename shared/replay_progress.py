@@ -26,6 +26,7 @@ class Progress:
     taken: datetime | None = None  #: the store's time of it
     is_done: bool = True  #: whether what became of the last batch is on record
     tally: Tally = field(default_factory=Tally)  #: as of the last batch that is done
+    cut: Step | None = None  #: a batch that the end came upon; what became of it only its jobs tell
 
     @property
     def position(self) -> int:
@@ -142,8 +143,11 @@ def read_progress(store: ObjectStore, plan: Plan) -> Progress:
     number = max(steps)
     last = _step(store, plan, number)
     counted = max((n for n, parts in steps.items() if "done.json" in parts), default=None)
+    cut = None
     if last.end and number > 0:  # an end says nothing of how far batches have come
-        last = replace(last, stop=_step(store, plan, number - 1).stop)
+        before = _step(store, plan, number - 1)
+        last = replace(last, stop=before.stop)
+        cut = None if counted == before.number else before
     return Progress(
         plan=plan,
         now=listing.now,
@@ -151,6 +155,7 @@ def read_progress(store: ObjectStore, plan: Plan) -> Progress:
         taken=steps[number]["json"].updated,
         is_done=last.end is not None or "done.json" in steps[number],
         tally=Tally() if counted is None else _tally(store, plan, counted),
+        cut=cut,
     )
 
 
