@@ -78,7 +78,7 @@ def _replays() -> dict[str, Schema]:
         "default": DEFAULT_RATE_PER_S,
     }
     share = {"type": "number", "minimum": 0, "maximum": 1, "default": DEFAULT_STOP_ABOVE}
-    about_canary = f"so many are opened first and waited for; {DEFAULT_CANARY} if absent"
+    about_canary = f"so many are to answer before all others are opened; {DEFAULT_CANARY} if absent"
     order = {
         "jobs": _JOBS | {"description": "these jobs, or filters"},
         "filters": _object(filters, optional=tuple(filters)),
@@ -86,7 +86,8 @@ def _replays() -> dict[str, Schema]:
         "by": _WHO,
         "rate_per_s": rate,
         "canary": {"type": "integer", "minimum": 0, "description": about_canary},
-        "stop_above": share | {"description": "share of the answered that failed again"},
+        "stop_above": share
+        | {"description": "share of the answered that failed again; cancelled is no answer"},
         "dry_run": {"type": "boolean", "default": False, "description": "count, and change nothing"},
     }
     ended = _object({"by": _TEXT, "reason": _TEXT, "at": _or_null(_TIME)})

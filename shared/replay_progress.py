@@ -62,9 +62,9 @@ class View:
     def is_over_limit(self) -> bool:
         """Whether too many have failed again; nobody judges before the whole canary has been tried."""
         tally = self.tally
-        if self._is_canary_short or not tally.settled:
+        if self._is_canary_short or not tally.answered:
             return False
-        return tally.failed / tally.settled > self.progress.plan.stop_above
+        return tally.failed / tally.answered > self.progress.plan.stop_above
 
     @property
     def wait(self) -> timedelta:
@@ -80,7 +80,7 @@ class View:
     @property
     def _waits_for_jobs(self) -> bool:
         pending = len(self.tally.pending)
-        if self._is_all_tried or self.tally.opened == self.progress.plan.canary:
+        if self._is_all_tried or self.tally.tried == self.progress.plan.canary:
             return pending > 0
         return pending >= MAX_PENDING and not self.is_over_limit
 
@@ -90,8 +90,11 @@ class View:
 
     @property
     def _is_canary_short(self) -> bool:
-        """Whether more jobs are to be opened before anybody judges: one that was skipped proves nothing."""
-        return self.tally.opened < self.progress.plan.canary and not self._is_all_tried
+        """Whether more jobs are to be opened before anybody judges.
+
+        One that was skipped proves nothing, and neither does one that its client has cancelled.
+        """
+        return self.tally.tried < self.progress.plan.canary and not self._is_all_tried
 
     def document(self) -> dict[str, Any]:
         """Return what an operator is told: who, why, when, what, and how far it has come."""

@@ -135,11 +135,11 @@ class Driver:
         elif progress.position == len(progress.plan.selection):
             self._end(progress, "done", self.by, "")
         else:
-            self._batch(progress)
+            self._batch(progress, view.tally)
         return True
 
-    def _batch(self, progress: Progress) -> None:
-        start, stop = progress.plan.batch_after(progress.position, progress.tally.opened)
+    def _batch(self, progress: Progress, tally: Tally) -> None:
+        start, stop = progress.plan.batch_after(progress.position, tally.tried)
         step = Step(number=progress.next_number, start=start, stop=stop, at=self.ledger.clock())
         if self._takes(progress.plan, step):
             self._do(replace(progress, last=step, is_done=False))
@@ -223,12 +223,12 @@ class Driver:
         except (InternalError, KeyError, TypeError, ValueError):
             # What cannot be read will never say how it ended; the replay must end all the same.
             log.exception("replay.job_crashed", extra={"job_id": key[0]})
-            return "other"
+            return "unproven"
         if dead_letters.is_due(terminal):
             return "failed"
-        return "succeeded" if terminal.status == "succeeded" else "other"
+        return {"succeeded": "succeeded", "failed": "other"}.get(terminal.status, "unproven")
 
 
 def _limit_text(view: View) -> str:
     tally, limit = view.tally, view.progress.plan.stop_above
-    return f"{tally.failed} of {tally.settled} failed again, more than {limit:.0%}"
+    return f"{tally.failed} of {tally.answered} failed again, more than {limit:.0%}"
