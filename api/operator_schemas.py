@@ -45,7 +45,7 @@ def _dead_letters() -> dict[str, Schema]:
         "id": _TEXT,
         "epoch": _COUNT,
         "at": _TIME,
-        "state": {"enum": ["open", "replayed", "resolved"]},
+        "state": {"enum": ["open", "replayed", "resolved", "closed"]},
         **{name: _or_null(_TEXT) for name in ("slug", "tenant", "engine", "settled_by")},
         "attempt": _or_null(_COUNT),
         "error": _or_null(ref("JobProblem")),
