@@ -47,7 +47,7 @@ def _dead_letters() -> dict[str, Schema]:
         "id": _TEXT,
         "epoch": _COUNT,
         "at": _TIME,
-        "state": {"enum": ["open", "replayed", "resolved"]},
+        "state": {"enum": ["open", "replayed", "resolved", "closed"]},
         **{name: _or_null(_TEXT) for name in ("slug", "tenant", "engine", "settled_by")},
         "attempt": _or_null(_COUNT),
         "error": _or_null(ref("JobProblem")),
@@ -81,7 +81,7 @@ def _replays() -> dict[str, Schema]:
         "default": DEFAULT_RATE_PER_S,
     }
     share = {"type": "number", "minimum": 0, "maximum": 1, "default": DEFAULT_STOP_ABOVE}
-    about_canary = f"so many are opened first and waited for; {DEFAULT_CANARY} if absent"
+    about_canary = f"so many are to answer before all others are opened; {DEFAULT_CANARY} if absent"
     order = {
         "jobs": _JOBS | {"description": "these jobs, or filters"},
         "filters": _object(filters, optional=tuple(filters)),
@@ -89,7 +89,8 @@ def _replays() -> dict[str, Schema]:
         "by": _WHO,
         "rate_per_s": rate,
         "canary": {"type": "integer", "minimum": 0, "description": about_canary},
-        "stop_above": share | {"description": "share of the answered that failed again"},
+        "stop_above": share
+        | {"description": "share of the answered that failed again; cancelled is no answer"},
         "dry_run": {"type": "boolean", "default": False, "description": "count, and change nothing"},
     }
     ended = _object({"by": _TEXT, "reason": _TEXT, "at": _or_null(_TIME)})

@@ -109,7 +109,7 @@ def _dead_letters(evidence: Evidence) -> Iterator[Event]:
             facts = Facts(evidence.documents.get(stat.name))
             text = f"resolved by {facts.text('by', 'unknown')}: {facts.text('reason', 'no reason given')}"
             yield Event(at=stat.updated, kind="resolved", text=text)
-        elif not stat.name.endswith(".replayed.json"):  # the epoch that was opened tells of that
+        elif not stat.name.endswith((".replayed.json", ".closed.json")):  # the epoch that was opened tells
             yield Event(at=stat.updated, kind="dead", text=f"entered in the operators' index, {stat.name}")
 
 

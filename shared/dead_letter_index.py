@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from shared import records
-from shared.dead_letters import OPEN, REPLAYED, RESOLVED, SOUGHT, is_due
+from shared.dead_letters import CLOSED, OPEN, REPLAYED, RESOLVED, SOUGHT, is_due
 from shared.errors import NoSuchObjectError
 from shared.history import History
 from shared.jobs import Job
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 #: Stands for the cause of a failure whose record cannot be read.
 UNREADABLE = "unreadable"
 _NAME = re.compile(
-    r"dead/\d{4}-\d\d-\d\d/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)(?:\.(?P<handled>replayed|resolved))?\.json"
+    r"dead/\d{4}-\d\d-\d\d/(?P<job_id>job_[0-9A-Za-z]+)\.e(?P<epoch>\d+)"
+    r"(?:\.(?P<handled>replayed|resolved|closed))?\.json"
 )
 _TOLD = ("slug", "tenant", "engine", "attempt", "settled_by", "error")
 #: Records that are read side by side, where reading takes a round trip.
@@ -48,7 +49,7 @@ class DeadLetter:
     epoch: int
     name: str
     at: datetime  #: the store's time of its entry
-    state: str  #: open, replayed or resolved
+    state: str  #: open, replayed, resolved or closed
     facts: Mapping[str, Any] = field(default_factory=dict)  #: its record, once read; its labels until then
 
     @property
@@ -176,8 +177,8 @@ def _letters(entries: Iterable[Stat]) -> Iterator[DeadLetter]:
     for (job_id, epoch), group in groupby(named, lambda entry: (entry[1]["job_id"], int(entry[1]["epoch"]))):
         entered = {match["handled"]: stat for stat, match in group}
         if stat := entered.get(None):
-            # A replay counts for more than a resolution.
-            state = next((how for how in (REPLAYED, RESOLVED) if how in entered), OPEN)
+            # A replay counts for more than a resolution, and what was decided for more than a photo's end.
+            state = next((how for how in (REPLAYED, RESOLVED, CLOSED) if how in entered), OPEN)
             yield DeadLetter(
                 job_id=job_id,
                 epoch=epoch,

@@ -10,7 +10,7 @@ from shared.ports import ObjectStore
 from shared.reading import Reader
 from shared.records import Terminal
 
-OPEN, REPLAYED, RESOLVED = "open", "replayed", "resolved"
+OPEN, REPLAYED, RESOLVED, CLOSED = "open", "replayed", "resolved", "closed"
 
 #: What operators look for; of a thousand entries one call tells it, where the store tells labels at all.
 SOUGHT = ("slug", "tenant", "engine")
@@ -38,7 +38,7 @@ def enter(reader: Reader, job_id: str, epoch: int, terminal: Terminal) -> None:
 def handle(
     store: ObjectStore, key: tuple[str, int], terminal: Terminal, how: str, document: Mapping[str, Any]
 ) -> bool:
-    """Write that a failure has been replayed or resolved; return whether it was us."""
+    """Write that a failure has been replayed or resolved, or its job closed; return whether it was us."""
     return _create(store, records.dead_name(terminal.at, *key, how), document)
 
 

@@ -26,6 +26,7 @@ class Progress:
     taken: datetime | None = None  #: the store's time of it
     is_done: bool = True  #: whether what became of the last batch is on record
     tally: Tally = field(default_factory=Tally)  #: as of the last batch that is done
+    cut: Step | None = None  #: a batch that the end came upon; what became of it only its jobs tell
 
     @property
     def position(self) -> int:
@@ -61,9 +62,9 @@ class View:
     def is_over_limit(self) -> bool:
         """Whether too many have failed again; nobody judges before the whole canary has been tried."""
         tally = self.tally
-        if self._is_canary_short or not tally.settled:
+        if self._is_canary_short or not tally.answered:
             return False
-        return tally.failed / tally.settled > self.progress.plan.stop_above
+        return tally.failed / tally.answered > self.progress.plan.stop_above
 
     @property
     def wait(self) -> timedelta:
@@ -79,7 +80,7 @@ class View:
     @property
     def _waits_for_jobs(self) -> bool:
         pending = len(self.tally.pending)
-        if self._is_all_tried or self.tally.opened == self.progress.plan.canary:
+        if self._is_all_tried or self.tally.tried == self.progress.plan.canary:
             return pending > 0
         return pending >= MAX_PENDING and not self.is_over_limit
 
@@ -89,8 +90,11 @@ class View:
 
     @property
     def _is_canary_short(self) -> bool:
-        """Whether more jobs are to be opened before anybody judges: one that was skipped proves nothing."""
-        return self.tally.opened < self.progress.plan.canary and not self._is_all_tried
+        """Whether more jobs are to be opened before anybody judges.
+
+        One that was skipped proves nothing, and neither does one that its client has cancelled.
+        """
+        return self.tally.tried < self.progress.plan.canary and not self._is_all_tried
 
     def document(self) -> dict[str, Any]:
         """Return what an operator is told: who, why, when, what, and how far it has come."""
@@ -142,8 +146,11 @@ def read_progress(store: ObjectStore, plan: Plan) -> Progress:
     number = max(steps)
     last = _step(store, plan, number)
     counted = max((n for n, parts in steps.items() if "done.json" in parts), default=None)
+    cut = None
     if last.end and number > 0:  # an end says nothing of how far batches have come
-        last = replace(last, stop=_step(store, plan, number - 1).stop)
+        before = _step(store, plan, number - 1)
+        last = replace(last, stop=before.stop)
+        cut = None if counted == before.number else before
     return Progress(
         plan=plan,
         now=listing.now,
@@ -151,6 +158,7 @@ def read_progress(store: ObjectStore, plan: Plan) -> Progress:
         taken=steps[number]["json"].updated,
         is_done=last.end is not None or "done.json" in steps[number],
         tally=Tally() if counted is None else _tally(store, plan, counted),
+        cut=cut,
     )
 
 

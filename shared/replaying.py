@@ -1,17 +1,18 @@
 """Drive replays: anybody may take the next step of one, at any time, and it goes on as its plan says.
 
 The rate is kept by the store: a batch is created once, and the next one is due by the store's time of the
-last.  A driver that dies leaves a batch that the next one does again, which opens no job twice.
+last.  A driver that dies leaves a batch that the next one does again, which opens no job twice.  A cancel
+does no batch again: it goes on record first, whoever opens jobs looks for it before each, and of a batch that
+it came upon the jobs themselves tell which were opened.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared import dead_letters, records, reopening, replays
+from shared import dead_letters, records, reopening, replay_batches, replays
 from shared.errors import (
     InternalError,
     NameTakenError,
@@ -28,7 +29,6 @@ from shared.replays import Plan, Selected, Step, Tally
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 16
 _CANCEL_TRIES = 100
 
 
@@ -56,7 +56,7 @@ class Driver:
         return plan
 
     def cancel(self, replay_id: str, by: str, reason: str) -> View:
-        """End a replay; jobs that are open already go on.
+        """End a replay and open no further job; those that are open already go on.
 
         Raises
         ------
@@ -67,13 +67,11 @@ class Driver:
         for _ in range(_CANCEL_TRIES):  # a driver may be taking steps all the while
             view = self._view(plan)
             if view.status == "cancelled":
+                self._conclude(view.progress)
                 return view
             if view.status != "running":
                 raise ReplayEndedError(f"The replay is {view.status} already.")
-            if not view.progress.is_done:
-                self._do(view.progress)  # what it has come to would never be counted any more
-            else:
-                self._end(view.progress, "cancelled", by, reason)
+            self._end(view.progress, "cancelled", by, reason)
         raise ReplayEndedError("The replay goes on faster than it can be cancelled; ask again.")
 
     def look(self, replay_id: str) -> View:
@@ -87,7 +85,7 @@ class Driver:
         plan = read_plan(self.ledger.store, replay_id)
         view = self._view(plan)
         if view.status != "running":
-            self.ledger.store.delete(replays.marker_name(plan.id))
+            self._conclude(view.progress)
         elif self._takes_a_step(view):
             view = self._view(plan)
         return view
@@ -137,11 +135,11 @@ class Driver:
         elif progress.position == len(progress.plan.selection):
             self._end(progress, "done", self.by, "")
         else:
-            self._batch(progress)
+            self._batch(progress, view.tally)
         return True
 
-    def _batch(self, progress: Progress) -> None:
-        start, stop = progress.plan.batch_after(progress.position, progress.tally.opened)
+    def _batch(self, progress: Progress, tally: Tally) -> None:
+        start, stop = progress.plan.batch_after(progress.position, tally.tried)
         step = Step(number=progress.next_number, start=start, stop=stop, at=self.ledger.clock())
         if self._takes(progress.plan, step):
             self._do(replace(progress, last=step, is_done=False))
@@ -159,15 +157,14 @@ class Driver:
         plan, step = progress.plan, progress.last
         if step is None:
             return
-        batch = plan.selection[step.start : step.stop]
-        with ThreadPoolExecutor(min(_AT_ONCE, len(batch)), thread_name_prefix="replay") as pool:
-            outcomes = list(pool.map(lambda selected: self._reopen(plan, selected), batch))
-        by_epoch = {(job_id, epoch + 1): what for (job_id, epoch), what in zip(batch, outcomes, strict=True)}
-        tally = self._counted(progress.tally).with_outcomes(by_epoch)
-        opened = outcomes.count(reopening.OPENED)
-        facts = {"replay": plan.id, "batch": step.number, "opened": opened, "skipped": len(batch) - opened}
+        outcomes = replay_batches.open_jobs(self.ledger, plan, step)
+        tally = self._counted(progress.tally).with_outcomes(outcomes)
+        opened = list(outcomes.values()).count(reopening.OPENED)
+        facts = {"replay": plan.id, "batch": step.number, "opened": opened, "skipped": len(outcomes) - opened}
         log.info("replay.batch", extra=facts)
-        document = tally.document() | {"outcomes": {job_id: what for (job_id, _), what in by_epoch.items()}}
+        if reopening.CANCELLED in outcomes.values():
+            return  # another driver may be opening one more: it is told by its job, not by a count made now
+        document = tally.document() | {"outcomes": {job_id: what for (job_id, _), what in outcomes.items()}}
         try:
             records.write_once(
                 self.ledger.store, replays.step_name(plan.id, step.number, "done.json"), document
@@ -175,22 +172,22 @@ class Driver:
         except NameTakenError:
             return  # done by two, who opened the same
 
-    def _reopen(self, plan: Plan, selected: Selected) -> str:
-        try:
-            return reopening.reopen(self.ledger, plan, selected)
-        except TransientError:
-            raise
-        except Exception:
-            # One damaged job must not keep all others of its replay from being opened.
-            log.exception("replay.job_crashed", extra={"replay": plan.id, "job_id": selected[0]})
-            return reopening.UNREADABLE
-
     def _end(self, progress: Progress, how: str, by: str, reason: str) -> None:
         plan = progress.plan
         step = Step(number=progress.next_number, end=how, by=by, reason=reason, at=self.ledger.clock())
         if self._takes(plan, step):
             log.info("replay.ended", extra={"replay": plan.id, "how": how, "by": by, "reason": reason})
-            self.ledger.store.delete(replays.marker_name(plan.id))
+            if progress.is_done:
+                self.ledger.store.delete(replays.marker_name(plan.id))
+
+    def _conclude(self, progress: Progress) -> None:
+        """See to what a replay that has ended still owes, and let go of it."""
+        plan = progress.plan
+        if progress.cut:
+            replay_batches.see_to(self.ledger, plan, progress.cut)
+            if progress.since_last < self.ledger.pace.dead_after:
+                return  # a driver that lives may just be opening one more job, which is seen to later
+        self.ledger.store.delete(replays.marker_name(plan.id))
 
     def _takes(self, plan: Plan, step: Step) -> bool:
         """Take a step, unless another driver was faster."""
@@ -204,9 +201,10 @@ class Driver:
 
     def _view(self, plan: Plan) -> View:
         progress = read_progress(self.ledger.store, plan)
-        return View(
-            progress=progress, tally=self._counted(progress.tally), look_again=self.ledger.pace.beat / 2
-        )
+        tally = progress.tally
+        if progress.cut:
+            tally = tally.with_outcomes(replay_batches.look(self.ledger, plan, progress.cut))
+        return View(progress=progress, tally=self._counted(tally), look_again=self.ledger.pace.beat / 2)
 
     def _counted(self, tally: Tally) -> Tally:
         """Count what has settled since; a marker that is gone says so without a look at the job."""
@@ -225,12 +223,12 @@ class Driver:
         except (InternalError, KeyError, TypeError, ValueError):
             # What cannot be read will never say how it ended; the replay must end all the same.
             log.exception("replay.job_crashed", extra={"job_id": key[0]})
-            return "other"
+            return "unproven"
         if dead_letters.is_due(terminal):
             return "failed"
-        return "succeeded" if terminal.status == "succeeded" else "other"
+        return {"succeeded": "succeeded", "failed": "other"}.get(terminal.status, "unproven")
 
 
 def _limit_text(view: View) -> str:
     tally, limit = view.tally, view.progress.plan.stop_above
-    return f"{tally.failed} of {tally.settled} failed again, more than {limit:.0%}"
+    return f"{tally.failed} of {tally.answered} failed again, more than {limit:.0%}"

@@ -77,8 +77,8 @@ class Plan:
     by: str
     reason: str
     rate_per_s: float
-    canary: int  #: so many are opened first, and waited for
-    stop_above: float  #: share of the settled that failed again
+    canary: int  #: so many are opened first, and waited for, until as many have answered
+    stop_above: float  #: share of the answered that failed again
     selection: tuple[Selected, ...]
     filters: Mapping[str, Any] = field(default_factory=dict)  #: as they were given
     request_digest: str = ""
@@ -110,10 +110,10 @@ class Plan:
             request_digest=document.get("request_digest", ""),
         )
 
-    def batch_after(self, stop: int, opened: int) -> tuple[int, int]:
+    def batch_after(self, stop: int, tried: int) -> tuple[int, int]:
         """Return the slice that follows: a second's worth, and no more than the canary is still short of."""
         count = max(1, int(self.rate_per_s))
-        short = self.canary - opened
+        short = self.canary - tried
         return stop, min(stop + (min(count, short) if short > 0 else count), len(self.selection))
 
     def pause_after(self, size: int) -> timedelta:
@@ -158,6 +158,9 @@ class Step:
         )
 
 
+_COUNTS = ("opened", "succeeded", "failed", "other", "unproven")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """What has become of the jobs of all batches so far."""
@@ -165,7 +168,8 @@ class Tally:
     opened: int = 0
     succeeded: int = 0
     failed: int = 0  #: again, and not by the photo's own fault
-    other: int = 0  #: cancelled, or failed by the photo's own fault
+    other: int = 0  #: failed by the photo's own fault, cancelled, or not to be read
+    unproven: int = 0  #: of the others: cancelled, or not to be read, which proves nothing either way
     skipped: Mapping[str, int] = field(default_factory=dict)  #: by reason
     pending: tuple[Selected, ...] = ()  #: opened and not settled; the epoch is the new one
 
@@ -173,6 +177,16 @@ class Tally:
     def settled(self) -> int:
         """How many have an answer."""
         return self.succeeded + self.failed + self.other
+
+    @property
+    def answered(self) -> int:
+        """How many say whether the cause is mended: they succeeded, failed again, or blamed the photo."""
+        return self.settled - self.unproven
+
+    @property
+    def tried(self) -> int:
+        """How many say so, or still may."""
+        return self.opened - self.unproven
 
     def with_outcomes(self, outcomes: Mapping[Selected, str]) -> Self:
         """Count what a batch came to, by the new epoch of each job: ``opened``, or why it was skipped."""
@@ -186,13 +200,14 @@ class Tally:
         )
 
     def with_settled(self, ends: Mapping[Selected, str]) -> Self:
-        """Count jobs that have settled as succeeded, failed or other."""
+        """Count jobs that have settled as succeeded, failed, other or unproven."""
         ended = list(ends.values())
         return replace(
             self,
             succeeded=self.succeeded + ended.count("succeeded"),
             failed=self.failed + ended.count("failed"),
-            other=self.other + ended.count("other"),
+            other=self.other + ended.count("other") + ended.count("unproven"),
+            unproven=self.unproven + ended.count("unproven"),
             pending=tuple(key for key in self.pending if key not in ends),
         )
 
@@ -205,7 +220,7 @@ class Tally:
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read the record."""
         return cls(
-            **{name: document.get(name, 0) for name in ("opened", "succeeded", "failed", "other")},
+            **{name: document.get(name, 0) for name in _COUNTS},
             skipped=document.get("skipped") or {},
             pending=tuple((str(job_id), int(epoch)) for job_id, epoch in document.get("pending", [])),
         )

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from shared import dead_letters, records
 from shared.errors import (
+    InternalError,
     JobNotSettledError,
     NameTakenError,
     NoSuchObjectError,
@@ -114,7 +115,8 @@ def erase(ledger: Ledger, job_id: str, *, kind: str, by: str) -> None:
     if job is None:
         return
     if job.is_closed:
-        close(ledger, job_id, job.epoch)  # whoever opened it may have died before the last byte
+        # Whoever opened it may have died before the last byte.
+        close(ledger, job_id, job.epoch, ended=job.terminal)
         return
     if job.terminal is None:
         raise JobNotSettledError("The job is still open; cancel it first, or wait until it has settled.")
@@ -125,13 +127,16 @@ def erase(ledger: Ledger, job_id: str, *, kind: str, by: str) -> None:
     standing = ledger.look(job_id, epoch)
     if standing.kind is not Kind.CLOSING:
         raise JobNotSettledError("The job has just been opened again.")
-    close(ledger, job_id, epoch, opened=standing.began)
+    close(ledger, job_id, epoch, ended=job.terminal, opened=standing.began)
 
 
-def close(ledger: Ledger, job_id: str, epoch: int, *, opened: datetime | None = None) -> None:
-    """Delete a job's photo and pictures; the records stay.
+def close(
+    ledger: Ledger, job_id: str, epoch: int, *, ended: Terminal | None = None, opened: datetime | None = None
+) -> None:
+    """Delete a job's photo and pictures, and close its dead letter; the records stay.
 
-    Whoever has just opened the epoch says when, by the store's clock: its marker is as young.
+    Whoever has just opened the epoch says when, by the store's clock: its marker is as young.  Whoever knows
+    how the epoch before it has ended saves a look.
     """
     listing = ledger.store.list(f"results/{job_id}/")
     for stat in listing.objects:
@@ -144,11 +149,23 @@ def close(ledger: Ledger, job_id: str, epoch: int, *, opened: datetime | None = 
             ledger.store.delete(promised)  # it was uploaded before its job
     except NoSuchObjectError:
         log.error("job.promise_missing", extra={"job_id": job_id})  # noqa: TRY400 - a fact about data, not a fault here
+    _close_dead_letter(ledger, job_id, epoch - 1, ended)
     _create(ledger, records.epoch_name(job_id, epoch, "closed.json"), {"at": ledger.clock().isoformat()})
     if opened:
         ledger.rest(opened, listing.now)
     ledger.unmark(job_id, epoch)
     log.info("job.erased", extra={"job_id": job_id, "epoch": epoch})
+
+
+def _close_dead_letter(ledger: Ledger, job_id: str, epoch: int, ended: Terminal | None) -> None:
+    """Write that a failure is nothing to be replayed any more: its photo is gone."""
+    try:
+        terminal = ended or ledger.terminal(job_id, epoch)
+    except (NoSuchObjectError, InternalError, KeyError, TypeError, ValueError):
+        return  # a damaged record must not keep a job from being closed
+    if dead_letters.is_due(terminal):
+        document = {"at": ledger.clock().isoformat()}
+        dead_letters.handle(ledger.store, (job_id, epoch), terminal, dead_letters.CLOSED, document)
 
 
 def delete_photos(ledger: Ledger, photos: Iterable[Stat]) -> None:

@@ -7,6 +7,7 @@ from shared import settling
 from shared.errors import DeadLetteredError, PermanentError
 from shared.ledger import Ledger
 from shared.messages import JOBS, decode
+from shared.records import Terminal
 from shared.replay_progress import View
 from shared.replaying import Driver
 from shared.replays import Plan
@@ -29,6 +30,12 @@ def die(world: World, *numbers: int, error: type[PermanentError] = DeadLetteredE
 def fail(world: World, job_id: str, epoch: int = 0, error: type[PermanentError] = DeadLetteredError) -> None:
     ledger = world.ledger()
     settling.settle(ledger, job_id, epoch, settling.failed(error("gone"), ledger, by="test"))
+
+
+def cancel(world: World, job_id: str, epoch: int) -> None:
+    """Do what a client does who no longer wants the job."""
+    ended = Terminal(status="cancelled", at=world.clock(), settled_by="client")
+    settling.settle(world.ledger(), job_id, epoch, ended)
 
 
 def a_plan(world: World, names: list[str], **changes: Any) -> Plan:

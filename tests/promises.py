@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from shared import records
+from shared import dead_letters, records
 from shared.checksums import crc32c
 from shared.errors import PHOTO_FAULTS
 from shared.history import ClaimTrace, EpochTrace
@@ -180,6 +180,9 @@ class Promises:
         if job.terminal.status == "failed" and error["slug"] not in PHOTO_FAULTS:
             dead = records.dead_name(job.terminal.at, job_id, job.worked.number)
             require(self.store.list(dead).objects, "I1", f"{job_id} failed and no operator is told")
+            closed = records.dead_name(job.terminal.at, job_id, job.worked.number, dead_letters.CLOSED)
+            is_told = bool(self.store.list(closed).objects)
+            require(is_told == job.is_closed, "I1", f"{job_id}: its dead letter is closed: {is_told}")
 
 
 def _by_job(found: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -200,14 +200,15 @@ def pattern_of(known: str) -> str:
 def test_every_record_that_a_long_story_writes(tmp_path: Path) -> None:
     world = ApiWorld(tmp_path)
     job_id = world.done()
-    first, second = die(world, 1, 2)
+    first, second, third = die(world, 1, 2, 3)
     world.queue.published.clear()
     drive(world, driver(world).begin(a_plan(world, [first])))
     order = {"jobs": [second], "reason": "refunded"}
     assert world.client.post("/v1/dead-letters/resolve", json=order).status_code == 200
     world.client.post("/warmup")
     names = set(world.names())
-    world.client.delete(f"/v1/jobs/{job_id}")
+    for gone in (job_id, third):
+        assert world.client.delete(f"/v1/jobs/{gone}").status_code == 204
     names |= set(world.names())
     assert len(names) > 30
     assert [name for name in sorted(names) if not is_documented(name)] == []

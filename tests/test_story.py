@@ -209,6 +209,15 @@ def test_an_erasure_is_told_and_ends_the_story(world) -> None:
     assert lines[-1].startswith("Its pictures have been deleted (erasure)")
 
 
+def test_of_a_failure_that_is_erased_the_erasure_tells(world) -> None:
+    fail(world, JOB)
+    settling.erase(world.ledger(), JOB, kind="erasure", by="client")
+    lines = story_of(world)
+    assert [line for line in lines if "dead/" in line] == [
+        line_with(lines, "entered in the operators' index")
+    ]
+
+
 def test_pictures_of_an_attempt_that_has_not_won_are_pointed_at(world) -> None:
     world.claim(1)
     world.store.create(f"results/{JOB}/e0/1/color", b"1234")
