@@ -37,6 +37,7 @@ def few_files(folder: Path, effort: Effort) -> Finding:
             for done in [pool.submit(_accepted, plant, key, start, answers) for key in keys]:
                 with violations(found, f"round {number}"):
                     plant.require_succeeded(done.result())
+        lost = len(found)
         with violations(found, "files"):
             _wait_until(lambda: _is_as(before, _open(plant)), f"{before} before, {_open(plant)} after")
         after = _open(plant)
@@ -44,7 +45,7 @@ def few_files(folder: Path, effort: Effort) -> Finding:
         require(set(answers) <= {202, 503, _CUT}, "C2", f"answers {dict(answers)}")
         require(answers[503] > 0, "C2", "the files have always sufficed")
     grown = max(after[name][1] - files for name, (_, files) in before.items())
-    figure = f"{FILES} files: answers {dict(answers)}, lost {len(found)}; open files grown by {grown}"
+    figure = f"{FILES} files: answers {dict(answers)}, lost {lost}; open files grown by {grown}"
     return Finding(runs=rounds * AT_ONCE, violations=found, figure=figure)
 
 
