@@ -103,6 +103,7 @@ def moments_of(
     act(plant)  # the first of a process reads more
     name = plant.order(service, act="trace", who=who)
     act(plant)
+    time.sleep(0.2)  # what was asked for is seen before its last call has returned
     (plant.folder / "orders" / service / name).unlink()
     found = [_RANDOM.sub("*", what) for what in (plant.folder / "orders" / name).read_text().splitlines()]
     # A slow machine beats too, and sweeps: other rows see to those.
