@@ -128,7 +128,13 @@ class PatientWorker(ThreadWorker):
 
     def _come(self, conn: Any, _socket: Any) -> None:
         """Look at a connection of which as much has come as was wanted, or all that ever will."""
-        self._look(conn, self._taken(conn))
+        if conn in self._waits:  # or it was closed to make room for one that came in the same moment
+            self._look(conn, self._taken(conn))
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """Take up a connection that was kept, unless it was closed to make room in the same moment."""
+        if conn in self.keepalived_conns:
+            super().on_client_socket_readable(conn, client)
 
     def _taken(self, conn: Any) -> _Wait:
         wait = self._waits.pop(conn)

@@ -5,6 +5,7 @@ Life is quicker here: a claim is dead after half a second, so that a thousand de
 
 import json
 import os
+import resource
 import secrets
 import threading
 import time
@@ -65,11 +66,19 @@ class CountedModel:
         return self._disc.alpha(rgb)
 
 
+def keep_few_files() -> None:
+    """Let this process hold no more files open than the scenario says."""
+    if most := given().get("files"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def ledger(settings: Settings, orders: Orders) -> Ledger:
     skew = timedelta(seconds=given().get("skew_s", 0))
+    store, queue = FolderStore(settings.store), SqliteQueue(settings.queue)
+    is_bare = "files" in given()  # to look for orders takes a file too
     return Ledger(
-        store=orders.watch(FolderStore(settings.store), "store"),
-        queue=orders.watch(SqliteQueue(settings.queue), "queue"),
+        store=store if is_bare else orders.watch(store, "store"),
+        queue=queue if is_bare else orders.watch(queue, "queue"),
         clock=lambda: datetime.now(UTC) + skew,
         pace=BRISK if given().get("is_brisk", True) else ONE_MACHINE,
     )
@@ -77,6 +86,7 @@ def ledger(settings: Settings, orders: Orders) -> Ledger:
 
 def api_app() -> Flask:
     """Build the API."""
+    keep_few_files()
     settings = Settings.from_environ(os.environ)  # noqa: TID251 - as the service does
     logs.configure("api", "chaos")
     orders = Orders(Path(given()["orders"]) / "api")
@@ -85,6 +95,7 @@ def api_app() -> Flask:
 
 def worker_app() -> Flask:
     """Build the worker."""
+    keep_few_files()
     settings = Settings.from_environ(os.environ)  # noqa: TID251 - as the service does
     logs.configure("worker", "chaos")
     orders, stopping = Orders(Path(given()["orders"]) / "worker"), threading.Event()

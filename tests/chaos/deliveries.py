@@ -1,4 +1,4 @@
-"""Messages that come twice or a week late (D1 to D3), and publications that fail (P1)."""
+"""Messages that come twice or a week late (D1 to D3)."""
 
 import http.client
 import os
@@ -165,28 +165,3 @@ def _took_ms(plant: Plant, body: bytes) -> float:
         status = client.getresponse().status
     require(status == 204, "D3", f"{status} to an old message")
     return (time.monotonic() - began) * 1000
-
-
-def unpublished(folder: Path, effort: Effort) -> Finding:
-    """Let the publication fail, soon or late, or be done without an answer while a client waits (P1)."""
-    found: list[str] = []
-    answered_s: list[float] = []
-    troubles = {
-        "error": {"act": "fail", "only": "before queue.publish *"},
-        "slow error": {"act": "fail", "only": "before queue.publish *", "seconds": 2.0},
-        "lost answer": {"act": "fail", "only": "after queue.publish *"},
-    }
-    with Plant(folder) as plant:
-        for _ in range(effort.repeats):
-            for trouble, order in troubles.items():
-                with violations(found, trouble):
-                    key = f"key-{plant.new_id()}"
-                    plant.order("api", who=key, **order)
-                    began = time.monotonic()
-                    answer = plant.submit(key)
-                    answered_s.append(time.monotonic() - began)
-                    require(answer.status_code == 202, "P1", f"{answer.status_code} after {trouble}")
-                    require(answered_s[-1] <= 12, "P1", f"answered after {answered_s[-1]:.1f} s")
-                    plant.require_succeeded(answer.json()["id"])
-    figure = f"lost {len(found)} of {len(answered_s)}; answered after {max(answered_s):.1f} s at most"
-    return Finding(runs=len(answered_s), violations=found, figure=figure)

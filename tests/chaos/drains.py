@@ -39,6 +39,8 @@ def long_queue(folder: Path, effort: Effort) -> Finding:
     with Plant(folder, workers=2, slots=2, engine_s=0.005, pace=ONE_MACHINE) as plant:
         plant.pause()
         ids, doubled = _queue(plant, effort.jobs, dice)
+        with violations(found, "duplicates"):
+            _require_queued(plant, ids, doubled)
         drain = _Drain(plant, dice, effort.jobs)
         with _Watch(plant, ids, dice, found) as watch:
             plant.resume()
@@ -46,23 +48,28 @@ def long_queue(folder: Path, effort: Effort) -> Finding:
         for job_id in track(ids, "every promise"):
             with violations(found, job_id):
                 plant.require_succeeded(job_id)
+        with violations(found, "deliveries"):
+            _require_delivered(plant)
         again = plant.inferences().total() - effort.jobs
+    planned = (effort.jobs - 1) // JOBS_A_KILL
+    with violations(found, "kills"):
+        require(len(drain.killed) == planned, "L1", f"{len(drain.killed)} kills of {planned}")
     rates = drain.rates()
     with violations(found, "drain"):
         is_steady = max(rates) <= UNSTEADY * min(rates) or effort.jobs < 10 * TENTH_AT_LEAST
         require(is_steady, "L1", f"{min(rates):.0f} jobs/s in one tenth, {max(rates):.0f} in another")
-    ages = [round(age) for age in drain.ages_s]
     figure = (
-        f"{effort.jobs / drain.times_s[-1]:.0f} jobs/s, {min(rates):.0f} in the slowest tenth, "
-        f"{max(rates):.0f} in the fastest; "
-        f"oldest age {ages[0]} s after the first tenth, {max(ages)} s at most; {drain.kills} kills, "
-        f"{doubled} duplicates, {again} inferences more than jobs, {watch.looks} looks at promises meanwhile"
+        f"{drain.sentence()}; {len(drain.killed)} kills of {planned}, {len(doubled)} duplicates, "
+        f"{again} inferences more than jobs, {watch.looks} looks at promises meanwhile"
     )
-    details = {"jobs_per_s_by_tenth": [round(rate, 1) for rate in rates], "oldest_age_s_by_tenth": ages}
+    details = {
+        "jobs_per_s_by_tenth": [round(rate, 1) for rate in rates],
+        "oldest_age_s_by_tenth": drain.ages_s,
+    }
     return Finding(runs=effort.jobs, violations=found, figure=figure, details=details)
 
 
-def _queue(plant: Plant, number: int, dice: Random) -> tuple[list[str], int]:
+def _queue(plant: Plant, number: int, dice: Random) -> tuple[list[str], list[str]]:
     ids = [plant.new_id() for _ in range(number)]
     with ThreadPoolExecutor(4) as pool:
         for future in track([pool.submit(plant.accept, job_id) for job_id in ids], "queueing"):
@@ -70,7 +77,25 @@ def _queue(plant: Plant, number: int, dice: Random) -> tuple[list[str], int]:
     doubled = dice.sample(ids, int(number * DUPLICATES))
     for job_id in doubled:
         _publish(plant, job_id)
-    return ids, len(doubled)
+    return ids, doubled
+
+
+def _require_queued(plant: Plant, ids: Sequence[str], doubled: Sequence[str]) -> None:
+    """Require that the broker, which holds them all, has each job once and those twice."""
+    messages_of = Counter(json.loads(data)["job_id"] for data in plant.queue.untried(messages.JOBS))
+    missing = Counter([*ids, *doubled]) - messages_of
+    require(not missing, "L1", f"{missing.total()} messages are not queued")
+    share = len(doubled) / len(ids)
+    require(share == DUPLICATES, "L1", f"{share:.1%} of the jobs are queued twice")
+
+
+def _require_delivered(plant: Plant) -> None:
+    """Require that the broker has none left for the workers: the second messages were handed over too."""
+    until = time.monotonic() + 60
+    with contextlib.closing(sqlite3.connect(plant.queue.path, timeout=10)) as connection:
+        while left := len(connection.execute(_REFUSALS, (messages.JOBS,)).fetchall()):
+            require(time.monotonic() < until, "L1", f"{left} messages were never taken")
+            time.sleep(0.1)
 
 
 def _publish(plant: Plant, job_id: str) -> None:
@@ -84,9 +109,9 @@ class _Drain:
     plant: Plant
     dice: Random
     jobs: int
-    kills: int = 0
+    killed: set[psutil.Process] = field(default_factory=set)
     times_s: list[float] = field(default_factory=list)  #: at the end of each tenth
-    ages_s: list[float] = field(default_factory=list)  #: of the oldest job that is owed, then
+    ages_s: list[int] = field(default_factory=list)  #: of the oldest job that is owed, then
 
     def run(self) -> None:
         began = time.monotonic()
@@ -96,20 +121,19 @@ class _Drain:
         self._look(self.jobs, time.monotonic() - began)
 
     def _look(self, done: int, now_s: float) -> None:
-        if done // JOBS_A_KILL > self.kills and done < self.jobs:
-            self.kills += self._kill()
+        if done // JOBS_A_KILL > len(self.killed) and done < self.jobs:
+            self._kill()
         while len(self.times_s) < 10 * done // self.jobs:
             self.times_s.append(now_s)
-            self.ages_s.append(max((_age_s(owed) for owed in self._owed()), default=0.0))
+            self.ages_s.append(round(max((_age_s(owed) for owed in self._owed()), default=0.0)))
 
-    def _kill(self) -> bool:
-        """Kill one of the workers; say whether it was alive."""
+    def _kill(self) -> None:
+        """Kill one of the workers, if it is alive."""
         with contextlib.suppress(psutil.Error):
             process = self.plant.inner(self.dice.choice(self.plant.workers))
             if process.status() != psutil.STATUS_ZOMBIE:
                 process.kill()
-                return True
-        return False
+                self.killed.add(process)
 
     def _owed(self) -> Sequence[os.DirEntry[str]]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.plant.folder / "objects/open") as found:
@@ -120,6 +144,14 @@ class _Drain:
         """Jobs a second in each tenth."""
         began_s = [0.0, *self.times_s]
         return [self.jobs / 10 / (end - began) for began, end in zip(began_s, self.times_s, strict=False)]
+
+    def sentence(self) -> str:
+        rates = self.rates()
+        return (
+            f"{self.jobs / self.times_s[-1]:.0f} jobs/s, {min(rates):.0f} in the slowest tenth, "
+            f"{max(rates):.0f} in the fastest; oldest age {self.ages_s[0]} s after the first tenth, "
+            f"{max(self.ages_s)} s at most"
+        )
 
 
 def _age_s(owed: os.DirEntry[str]) -> float:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from tests.chaos import (
     crowds,
     deliveries,
+    descriptors,
     drains,
     errands,
     freezes,
     kills,
     outages,
     planted,
+    poison,
     proven,
+    publications,
     simulated,
     slow,
     stops,
@@ -66,7 +69,7 @@ MATRIX = (
     _by_tests("D6", "malformed messages", "test_deliveries.py"),
     _by_tests("D7", "forged, expired and foreign tokens", "test_push_tokens.py"),
     Entry(row="D8", fault="500 messages to two slots at once", scenario=drains.storm),
-    Entry(row="D9", fault="a photo that kills its worker each time", scenario=kills.poisoned),
+    Entry(row="D9", fault="a photo that kills its worker each time", scenario=poison.poisoned),
     _by_tests(
         "D10",
         "dead letters over the emulator",
@@ -89,7 +92,7 @@ MATRIX = (
     Entry(
         row="P1",
         fault="publish error, hang, lost answer",
-        scenario=proven.also(deliveries.unpublished, "test_pubsub.py"),
+        scenario=proven.also(publications.unpublished, "test_pubsub.py"),
         how="real processes, test_pubsub.py",
     ),
     _by_tests(
@@ -100,7 +103,12 @@ MATRIX = (
         "test_system.py::test_a_queue_that_was_lost_is_made_good_by_the_sweep",
     ),
     Entry(row="C1", fault="clocks an hour and a day apart", scenario=stops.clocks_apart),
-    _by_tests("C2", "full disks and locked files", "test_broker_disk.py", "test_up.py"),
+    Entry(
+        row="C2",
+        fault="full disks, locked files, 64 files open at most",
+        scenario=proven.also(descriptors.few_files, "test_broker_disk.py", "test_up.py"),
+        how="real processes, test_broker_disk.py, test_up.py",
+    ),
     Entry(row="C3", fault="SIGTERM idle, in a job, in a submission", scenario=stops.asked_to_stop),
     Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=drains.long_queue),
     Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),

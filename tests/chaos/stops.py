@@ -52,10 +52,10 @@ def _in_a_job(plant: Plant) -> float:
 
 def _in_a_submission(plant: Plant) -> float:
     key = f"key-{plant.new_id()}"
-    plant.order("api", act="hold", who=key, only="before store.create inputs/*", seconds=1.0)
+    name = plant.order("api", act="hold", who=key, only="before store.create inputs/*", seconds=1.0)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(plant.submit, key)
-        time.sleep(0.3)
+        _wait_for(lambda: plant.is_done("api", name))
         took_s = _stopped_s(plant, plant.api)
         with contextlib.suppress(httpx.TransportError):
             answer.result(20)
