@@ -16,8 +16,6 @@ from shared.checkpoint_files import digest_of, read_facts
 from shared.checkpoints import CHECKPOINTS, MODELS, Checkpoint, CheckpointError
 from shared.fetching import fetch as fetch_published
 
-ROOT = Path(__file__).resolve().parent.parent
-
 _ENGINE = click.option(
     "--engine",
     type=click.Choice(list(CHECKPOINTS)),
@@ -95,7 +93,7 @@ def verify(engine: str, checkpoint: Path, photos: tuple[Path, ...]) -> None:
     for facts in _worker("verify", engine, str(checkpoint), *map(str, photos)):
         if "photo" in facts:
             table.add_row(*_row(facts))
-    Console().print(table)
+    Console(markup=False).print(table)
     passed = facts["passed"]
     click.echo(
         f"{checkpoint} may run in: {', '.join(passed) or 'nothing: it does not agree with the package'}"
@@ -119,24 +117,26 @@ def info() -> None:
             file = MODELS / name
             size = f"{file.stat().st_size:,}" if file.is_file() else ""
             table.add_row(checkpoint.engine, str(file), size, standing(checkpoint, file))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def standing(checkpoint: Checkpoint, file: Path) -> str:
     """Say what a file that may be an engine's is."""
     if not file.is_file():
         return "not here"
-    if file.name == checkpoint.converted:
-        return _converted(checkpoint, file)
+    try:
+        return (_converted if file.name == checkpoint.converted else _published)(checkpoint, file)
+    except (CheckpointError, OSError) as error:
+        return f"NOT usable: {error}"
+
+
+def _published(checkpoint: Checkpoint, file: Path) -> str:
     found = digest_of(file, "md5")
     return "as published" if found == checkpoint.md5 else f"NOT as published: md5 {found}"
 
 
 def _converted(checkpoint: Checkpoint, file: Path) -> str:
-    try:
-        facts = read_facts(file)
-    except CheckpointError as error:
-        return f"NOT usable: {error}"
+    facts = read_facts(file)
     if facts["digest"] != digest_of(file, "sha256"):
         return "NOT usable: damaged. Convert it again."
     if facts["engine"] != checkpoint.engine:
@@ -145,9 +145,9 @@ def _converted(checkpoint: Checkpoint, file: Path) -> str:
 
 
 def _worker(module: str, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Run one of the worker's programs, and yield the JSON lines that it prints."""
+    """Run one of the worker's programs in the caller's folder, and yield the JSON lines that it prints."""
     command = [sys.executable, "-P", "-m", f"worker.matting.{module}", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             yield json.loads(line)
     if process.returncode:

@@ -13,8 +13,12 @@ from typing import BinaryIO
 from shared.checkpoints import CheckpointError
 
 #: Of our own files; another number is another layout.
-FORMAT = "cutout-inspyrenet-2"
+_KIND = "cutout-inspyrenet-"
+FORMAT = f"{_KIND}2"
 NO_DIGEST = "0" * 64
+
+#: What a file of ours says of itself beside its format.
+_FACTS = ("engine", "sha256", "precision", "verified", "digest")
 
 _PIECE_BYTES = 1 << 22
 _HEADER_LENGTH_BYTES = 8
@@ -49,16 +53,34 @@ def read_facts(file: Path) -> Mapping[str, str]:
     CheckpointError
         If it is damaged, or was not written by this version.
     """
-    try:
-        with file.open("rb") as stream:
-            facts = json.loads(_header(stream)[_HEADER_LENGTH_BYTES:]).get("__metadata__", {})
-    except (ValueError, AttributeError, OSError) as error:
-        raise CheckpointError(f"{file} is damaged: its header cannot be read. Convert it again.") from error
+    facts = _metadata(file)
     if facts.get("format") != FORMAT:
         raise CheckpointError(
             f"{file} was not written by this version of `./cutout model convert`. Convert it again."
         )
-    return dict(facts)
+    missing = [name for name in _FACTS if not isinstance(facts.get(name), str)]
+    if missing:
+        raise CheckpointError(
+            f"{file} is damaged: its header does not say its {', '.join(missing)}. Convert it again."
+        )
+    return facts
+
+
+def is_ours(file: Path) -> bool:
+    """Whether ``./cutout model convert`` wrote a file, in this version or another."""
+    try:
+        return str(_metadata(file).get("format")).startswith(_KIND)
+    except CheckpointError:
+        return False
+
+
+def _metadata(file: Path) -> Mapping[str, str]:
+    try:
+        with file.open("rb") as stream:
+            facts = json.loads(_header(stream)[_HEADER_LENGTH_BYTES:]).get("__metadata__", {})
+        return dict(facts.items())
+    except (ValueError, AttributeError, RecursionError, OSError) as error:
+        raise CheckpointError(f"{file} is damaged: its header cannot be read. Convert it again.") from error
 
 
 def _unsigned_header(stream: BinaryIO) -> bytes:

@@ -145,8 +145,93 @@ def test_without_a_network_it_gives_up_within_5_s_and_says_where_the_file_belong
         assert time.monotonic() - began < 6
 
 
-def test_what_takes_too_long_is_left_for_the_next_time(release, tmp_path) -> None:
+class Trickle(BaseHTTPRequestHandler):
+    """Gives what it has, and from then on a byte now and then, or nothing at all."""
+
+    def do_GET(self) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(DATA) - start))
+        self.end_headers()
+        self.wfile.write(DATA[start : self.server.at_once])
+        while not self.server.over.wait(self.server.every_s):
+            start = max(start, self.server.at_once) + 1
+            self.wfile.write(DATA[start - 1 : start])
+
+    def log_message(self, *_arguments) -> None: ...
+
+
+@pytest.fixture(params=[0.05, 2.0, 60.0], ids="a byte every {} s".format)
+def trickle(request):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickle) as server:
+        server.handle_error = lambda *_: None  # who gave up has hung up
+        server.at_once, server.every_s, server.over = 100_000, request.param, threading.Event()
+        server.url = f"http://127.0.0.1:{server.server_port}/ckpt"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_what_takes_too_long_is_left_for_the_next_time_however_slowly_it_comes(
+    trickle, release, tmp_path
+) -> None:
+    began = time.monotonic()
     with pytest.raises(TooSlowError, match="bytes so far"):
-        fetch(checkpoint(), tmp_path, quiet, within_s=0, url=release.url)
+        fetch(checkpoint(), tmp_path, quiet, within_s=0.5, url=trickle.url)
+    assert time.monotonic() - began < 0.5 + 1
+    kept = (tmp_path / "ckpt.part").stat().st_size
+    assert kept >= 100_000
     assert fetch(checkpoint(), tmp_path, quiet, within_s=60, url=release.url).file.read_bytes() == DATA
-    assert release.starts == [0, 1 << 20]
+    assert release.starts == [kept]
+
+
+def test_who_does_not_answer_is_not_waited_for_beyond_the_time_given(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url, began = f"http://127.0.0.1:{deaf.getsockname()[1]}/", time.monotonic()
+        with pytest.raises(CheckpointError, match=r"nobody answered within 0\.5 s"):
+            fetch(checkpoint(), tmp_path, quiet, within_s=0.5, url=url)
+        assert time.monotonic() - began < 0.5 + 1
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:http/ckpt", "http://[::1/ckpt", "http://127.0.0.1:1/a b", "nonsense"]
+)
+def test_an_address_that_is_none_is_said_in_a_sentence(url: str, tmp_path) -> None:
+    """As of a proxy: the library raises what is no ``OSError``."""
+    with pytest.raises(CheckpointError, match=r"cannot be fetched: .*put the file to"):
+        fetch(checkpoint(), tmp_path, quiet, url=url)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-\x1b[31m\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"]
+)
+def test_an_answer_that_is_none_is_said_in_a_sentence(answer: bytes, tmp_path) -> None:
+    def speak(line: socket.socket) -> None:
+        caller, _ = line.accept()
+        with caller:
+            caller.recv(65536)
+            caller.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        threading.Thread(target=speak, args=(line,), daemon=True).start()
+        with pytest.raises(CheckpointError, match=r"cannot be fetched: .*put the file to") as caught:
+            fetch(checkpoint(), tmp_path, quiet, url=f"http://127.0.0.1:{line.getsockname()[1]}/")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/models"])
+def test_a_folder_that_is_a_file_is_said_in_a_sentence(folder: str, release, tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"a file")
+    with pytest.raises(CheckpointError, match=f"{tmp_path}/{folder}/ckpt.pth cannot be put there: "):
+        fetch(checkpoint(), tmp_path / folder, quiet, url=release.url)
+    assert (tmp_path / "file").read_bytes() == b"a file"
+
+
+@pytest.mark.parametrize("name", ["ckpt.pth", "ckpt.part"])
+def test_a_folder_that_lies_in_the_files_place_is_said_in_a_sentence(name: str, release, tmp_path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"Is a directory: '{tmp_path}/{name}'"):
+        fetch(checkpoint(), tmp_path, quiet, url=release.url)

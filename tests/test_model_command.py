@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from ops.model import model as group
 from ops.model import standing
+from shared.checkpoint_files import FORMAT
 from shared.checkpoints import CHECKPOINTS, Checkpoint
 from tests.checkpoints import random_checkpoint, vouched_for
 from worker.matting.digests import Digests
@@ -23,9 +25,9 @@ from worker.matting.weights import Weights, read_weights, verified_file, write_c
 PHOTOS = ROOT / "tests" / "photos"
 
 
-def model(*arguments: str) -> subprocess.CompletedProcess[str]:
+def model(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "cutout"), "model", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
 
 
 def test_what_lies_here_is_listed_for_every_engine() -> None:
@@ -49,12 +51,63 @@ def test_a_converted_file_is_listed_with_its_engine_and_precision_or_as_damaged(
     assert standing(CHECKPOINTS["inspyrenet-base"], base) == "NOT usable: converted for inspyrenet-fast"
 
 
+@pytest.mark.parametrize("facts", [None, {"format": FORMAT}, {"format": FORMAT, "engine": "[/red]"}])
+def test_one_damaged_file_does_not_hide_the_others(facts, tmp_path: Path, monkeypatch) -> None:
+    header = json.dumps({"__metadata__": facts}).encode()
+    (tmp_path / "inspyrenet-fast.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    monkeypatch.setattr("ops.model.MODELS", tmp_path)
+    done = CliRunner().invoke(group, ["info"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0
+    assert done.stdout.count("not here") == 3
+    [row] = [line for line in done.stdout.splitlines() if "fast.safetensors" in line]
+    assert "is damaged" in row
+
+
+def test_an_engine_of_any_name_is_listed_as_it_is_written(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "inspyrenet-fast.safetensors"
+    weights = Weights(tensors={"a": torch.rand(4)}, sha256="5" * 64)
+    write_converted(weights, "[/red]", torch.float32, file)
+    monkeypatch.setattr("ops.model.MODELS", tmp_path)
+    done = CliRunner().invoke(group, ["info"], env={"COLUMNS": "400"})
+    assert (done.exit_code, "NOT usable: converted for [/red]" in done.stdout) == (0, True)
+
+
+def test_a_file_that_may_not_be_read_is_listed_so(monkeypatch, tmp_path: Path) -> None:
+    def refuse(file: Path, _algorithm: str) -> str:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("ops.model.digest_of", refuse)  # the tests may run as root, whom nobody refuses
+    (tmp_path / "ckpt_base.pth").touch()
+    found = standing(CHECKPOINTS["inspyrenet-base"], tmp_path / "ckpt_base.pth")
+    assert found == f"NOT usable: [Errno 13] Permission denied: '{tmp_path}/ckpt_base.pth'"
+
+
+def test_files_are_the_callers_wherever_the_command_is_called_from(tmp_path: Path) -> None:
+    (tmp_path / "own.pth").write_bytes(b"half a checkpoint")
+    done = model("convert", "own.pth", "own.safetensors", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("own.pth has the md5 ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_photo_that_cannot_be_opened_is_said_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "own.pth").write_bytes(b"half a checkpoint")
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    done = model("verify", "own.pth", str(PHOTOS / "cat.jpg"), "bad.jpg", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("bad.jpg cannot be compared: The file's bytes are not those of a JPEG")
+    assert "Traceback" not in done.stderr
+
+
 def test_without_a_network_fetch_says_so_within_5_s_and_leaves_what_lies_there(tmp_path: Path) -> None:
     (tmp_path / "ckpt_base.pth").write_bytes(b"half a checkpoint")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         proxy = f"https_proxy=http://127.0.0.1:{deaf.getsockname()[1]}"
         command = ["env", proxy, str(ROOT / "cutout"), "model", "fetch", "--to", str(tmp_path)]
+        began = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        took_s = time.monotonic() - began
+    assert took_s < 5 + 3, "3 s for Python to start on a busy machine"
     assert (done.returncode, done.stdout) == (1, "")
     assert "Without a network, put the file to" in done.stderr
     assert "Traceback" not in done.stderr
@@ -120,9 +173,9 @@ def test_random_weights_pass_in_float32_alone_and_are_converted_to_nothing_less(
     file, fast = tmp_path / "ckpt_fast.pth", ("--engine", "inspyrenet-fast")
     file.symlink_to(random_checkpoint(0, 384))
     vouched_for(file)
-    done = model("verify", *fast, str(file), *(str(PHOTOS / name) for name in photos))
+    done = model("verify", *fast, file.name, *(str(PHOTOS / name) for name in photos), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"{file} may run in: float32" in done.stdout
+    assert f"{file.name} may run in: float32" in done.stdout
     record = json.loads(verified_file(file).read_text())
     assert record["passed"].keys() == {"float32"}
     assert record["passed"]["float32"]["photos"] == len(photos)

@@ -1,16 +1,23 @@
 """A precision is run only where every photo came out as the package's, and float32's first."""
 
 import json
+import runpy
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.checkpoints import vouched_for
 from worker.matting.digests import Digests
+from worker.matting.package_process import ROOT, Package, PackageEndedError
+from worker.matting.published import shapes
 from worker.matting.saliency import stretched
-from worker.matting.verify import Comparison, _compared, keep
+from worker.matting.verify import Comparison, PhotoError, _compared, keep, main, seen
 from worker.matting.weights import read_verified, verified_file
 
 CPU = torch.device("cpu")
@@ -89,3 +96,63 @@ def test_every_map_is_stretched_by_itself_and_never_over_a_batch() -> None:
     assert torch.equal(together, torch.cat([stretched(faint), stretched(strong)]))
     assert together.amin((1, 2)).tolist() == [0, 0]
     assert together.amax((1, 2)).tolist() == pytest.approx([1, 1])
+
+
+COLOURS = np.repeat(np.repeat(np.uint8([[[200, 30, 30], [30, 30, 200]]]), 64, axis=0), 64, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_of_every_kind_that_the_product_takes_is_seen(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "photo"
+    Image.fromarray(COLOURS).save(file, kind, quality=95)
+    found = seen(file, 128).numpy()
+    assert found.shape == (1, 128, 128, 3)
+    assert np.abs(found[0, ::2].astype(int) - COLOURS)[:, [10, 50, 80, 120]].max() < 8
+
+
+def test_heic_is_read_by_a_process_that_never_wrote_it(tmp_path: Path) -> None:
+    import pillow_heif  # noqa: PLC0415 - only to write the one case
+
+    file = tmp_path / "photo.heic"
+    pillow_heif.from_pillow(Image.fromarray(COLOURS)).save(file)
+    script = f"from worker.matting.verify import *; print(seen(Path({str(file)!r}), 128).shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "torch.Size([1, 128, 128, 3])\n", done.stderr
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"no photo", b"\xff\xd8\xff\xe0 half a photo"])
+def test_a_photo_that_cannot_be_opened_is_named_before_the_package_is_started(
+    damaged: bytes | None, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("worker.matting.package_process._ENVIRONMENT", tmp_path / "no package is needed")
+    (checkpoint := tmp_path / "own.pth").write_bytes(b"half a checkpoint")
+    good, bad = tmp_path / "good.png", tmp_path / "bad.jpg"
+    Image.fromarray(COLOURS).save(good)
+    if damaged is not None:
+        bad.write_bytes(damaged)
+    with pytest.raises(PhotoError, match=f"{bad} cannot be compared: "):
+        main("inspyrenet-fast", checkpoint, [good, bad])
+
+
+def test_a_package_whose_process_has_ended_says_over_what(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("worker.matting.package_process._ENVIRONMENT", Path(sys.executable))
+    with Package(side="keyword") as package:  # a module that ends at once
+        for _ in range(2):  # the second asks a pipe that is broken
+            with pytest.raises(PackageEndedError, match="ended over load; its last words are above"):
+                package.load(tmp_path / "own.pth", 384)
+
+
+def test_a_package_that_cannot_be_imported_is_a_sentence(monkeypatch, tmp_path: Path, capfd) -> None:
+    monkeypatch.setattr("worker.matting.package_process._ENVIRONMENT", Path(sys.executable))
+    torch.save({name: torch.tensor(0.0).expand(shape) for name, shape in shapes()}, tmp_path / "zeros.pth")
+    checkpoint = vouched_for(tmp_path / "zeros.pth")
+    Image.fromarray(COLOURS).save(tmp_path / "good.png")
+    arguments = ["verify", "inspyrenet-fast", str(checkpoint), str(tmp_path / "good.png")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended, pytest.warns(RuntimeWarning, match="found in sys.modules"):
+        runpy.run_module("worker.matting.verify", run_name="__main__")
+    assert ended.value.code == "The package's process ended over load; its last words are above."
+    assert "No module named 'transparent_background'" in capfd.readouterr().err
+    assert not verified_file(checkpoint).exists()

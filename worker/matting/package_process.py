@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -23,8 +24,16 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _ENVIRONMENT = ROOT / ".venv-reference" / "bin" / "python"
 
 
-class PackageMissingError(Exception):
+class PackageError(Exception):
+    """The package does not answer; the text says why."""
+
+
+class PackageMissingError(PackageError):
     """The package is not installed; the text says how to install it."""
+
+
+class PackageEndedError(PackageError):
+    """The package's process has ended; what it wrote to standard error says why."""
 
 
 def package_python() -> Path:
@@ -72,7 +81,8 @@ class Package:
 
     def load(self, checkpoint: Path, side_px: int) -> float:
         """Build the network with these weights; return the seconds it took."""
-        return self._ask("load", checkpoint=str(checkpoint), side_px=side_px)
+        # The process runs in a folder of its own, not in the caller's.
+        return self._ask("load", checkpoint=str(checkpoint.absolute()), side_px=side_px)
 
     def saliency(
         self, squares: NDArray[np.uint8], *, bfloat16: bool = False
@@ -108,10 +118,11 @@ class Package:
     def _ask(self, call: str, **arguments: Any) -> float:
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the package's process is used as a context")
-        print(json.dumps({"call": call, **arguments}), file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # then there is no answer either
+            print(json.dumps({"call": call, **arguments}), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the package's process ended over {call}; its last words are above")
+            raise PackageEndedError(f"The package's process ended over {call}; its last words are above.")
         return float(json.loads(answer)["seconds"])
 
 

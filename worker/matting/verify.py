@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from shared.checkpoints import CHECKPOINTS, CheckpointError
+from shared.errors import PermanentError
+from worker.decode import decode
 from worker.matting.devices import choose_device, layers_for, precisions
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
-from worker.matting.package_process import Package, PackageMissingError
+from worker.matting.package_process import Package, PackageError
 from worker.matting.saliency import square, stretched
 from worker.matting.weights import name_of, read_weights, verified_file
 
@@ -55,19 +56,44 @@ class Comparison:
         return self.mean <= _MEAN_AT_MOST and self.far_share <= _FAR_SHARE_AT_MOST
 
 
-def compare(engine: str, digests: Digests, photos: Sequence[Path], package: Package) -> Iterator[Comparison]:
-    """Run both sides on every photo, ours in float32 and in whatever else the device multiplies."""
+class PhotoError(Exception):
+    """A photo cannot be compared; the text says which and why."""
+
+
+def seen(photo: Path, side_px: int) -> torch.Tensor:
+    """Return a photo as the network of a worker would see it; (1, side, side, 3) uint8.
+
+    Raises
+    ------
+    PhotoError
+        If the product would not take it.
+    """
+    try:
+        return square(decode(photo.read_bytes()).rgb, side_px)
+    except (PermanentError, OSError) as error:
+        raise PhotoError(f"{photo} cannot be compared: {error}") from error
+
+
+def compare(
+    engine: str, digests: Digests, photos: Sequence[tuple[str, torch.Tensor]], package: Package
+) -> Iterator[Comparison]:
+    """Run both sides on every photo, ours in float32 and in whatever else the device multiplies.
+
+    Parameters
+    ----------
+    photos
+        Their names, and what the network sees.
+    """
     side_px, device = CHECKPOINTS[engine].side_px, choose_device("auto")
     weights = read_weights(digests, engine)
     package.load(digests.file, side_px)
-    squares = [square(_upright(photo), side_px) for photo in photos]
-    theirs = [package.saliency(small.numpy()) for small in squares]
+    theirs = [package.saliency(small.numpy()) for _, small in photos]
     for precision in reversed(precisions(device)):
         network = build_inspyrenet(weights.tensors, layers_for(device, precision), side_px)
-        network(squares[0])  # the first call of a network takes longer
-        for photo, small, ([expected], theirs_s) in zip(photos, squares, theirs, strict=True):
+        network(photos[0][1])  # the first call of a network takes longer
+        for (name, small), ([expected], theirs_s) in zip(photos, theirs, strict=True):
             found, ours_s = _timed(network, small)
-            yield _compared(photo.name, precision, device, (found, expected), (ours_s, theirs_s))
+            yield _compared(name, precision, device, (found, expected), (ours_s, theirs_s))
 
 
 def _timed(network: InSPyReNet, small: torch.Tensor) -> tuple[NDArray[np.float32], float]:
@@ -120,17 +146,13 @@ def _found(passed: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def _upright(photo: Path) -> NDArray[np.uint8]:
-    with Image.open(photo) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
 def main(engine: str, checkpoint: Path, photos: Sequence[Path]) -> None:
-    """Compare, say so, decide."""
+    """Compare, say so, decide; nothing runs before every photo has been opened."""
     digests, comparisons = Digests.begin(checkpoint), []
     digests.require_original(engine)
+    squares = [(photo.name, seen(photo, CHECKPOINTS[engine].side_px)) for photo in photos]
     with Package() as package:
-        for comparison in compare(engine, digests, photos, package):
+        for comparison in compare(engine, digests, squares, package):
             comparisons.append(comparison)
             _say(asdict(comparison) | {"passed": comparison.has_passed})
     _say(keep(digests, comparisons))
@@ -143,5 +165,5 @@ def _say(fact: dict[str, Any]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1], Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
-    except (CheckpointError, PackageMissingError, OSError) as error:
+    except (CheckpointError, PackageError, PhotoError, OSError) as error:
         sys.exit(str(error))
