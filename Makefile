@@ -99,7 +99,7 @@ bench-runtimes: setup reference  ## measure our inference beside the same networ
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group openvino -c constraints.txt
 	$(BIN)/python -m bench --only runtimes
 
-bench-gpu: setup  ## measure the network and whole photos on a CUDA device, minutes
+bench-gpu: setup reference  ## measure our inference beside the published package on a CUDA device, minutes
 	$(BIN)/python -m bench.gpu
 
 bench-image-sizes: setup  ## measure what the images hold, as root, with bubblewrap

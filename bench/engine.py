@@ -3,24 +3,21 @@
 Both have the same weights, random ones: the published cannot be had everywhere, and numbers take as long.
 """
 
-import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import IO
 
 import torch
 from PIL import Image
 
 from bench import foreground
 from bench.effort import Effort
+from bench.engine_process import Photo, started
 from bench.images import matte_of
 from bench.load import Drive
 from bench.machine import ROOT
@@ -45,31 +42,6 @@ _RIM_SHARE = 90 / 3024  #: of the height: 7 % of the frame is mixed
 _LOADED_MS = 700.0
 _WARM, _COLD, _WITHOUT_NETWORK, _PEAK = 1 / 6, 1 / 20, 1 / 6, 0.6
 _FORWARD = {torch.float32: 1 / 1.4, torch.bfloat16: 1 / 2.6}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Photo:
-    """What a photo took one side."""
-
-    seconds: float
-    network_s: float
-    peak_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Side:
-    """A process that has loaded; seconds since it was started."""
-
-    asked: IO[str]
-    answers: IO[str]
-    began_s: float
-    torch_s: float
-    loaded_s: float
-
-    def photo(self, path: Path) -> _Photo:
-        """Have a photo's file made RGBA pixels."""
-        print(path, file=self.asked, flush=True)
-        return _Photo(**json.loads(self.answers.readline()))
 
 
 def measure(data: Path, drive: Drive, effort: Effort) -> list[Row]:
@@ -123,31 +95,6 @@ def _photo(data: Path, name: str) -> Path:
     return path
 
 
-@contextmanager
-def _side(side: str, checkpoint: Path, settings: Mapping[str, str] = {}) -> Iterator[_Side]:
-    python = sys.executable if side == "ours" else str(package_python())
-    given = {"NO_ALBUMENTATIONS_UPDATE": "1", "TRANSPARENT_BACKGROUND_FILE_PATH": str(checkpoint.parent)}
-    environ = [f"{name}={value}" for name, value in {**given, **settings}.items()]
-    began_s = time.monotonic()
-    with subprocess.Popen(
-        ["env", *environ, python, "-m", "bench.engine_side", side, str(checkpoint), ENGINES[1024]],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("a side of the benchmark is talked to through pipes")
-        said = json.loads(process.stdout.readline())
-        yield _Side(
-            asked=process.stdin,
-            answers=process.stdout,
-            began_s=began_s,
-            torch_s=said["torch_at_s"] - began_s,
-            loaded_s=said["loaded_at_s"] - began_s,
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
     """How long a process took."""
@@ -158,12 +105,12 @@ class _Start:
 
 
 def _start(side: str, checkpoint: Path, photo: Path, settings: Mapping[str, str] = {}) -> _Start:
-    with _side(side, checkpoint, settings) as started:
-        started.photo(photo)
+    with started(side, checkpoint, settings=settings) as process:
+        process.photo(photo)
         return _Start(
-            beyond_torch_s=started.loaded_s - started.torch_s,
-            loaded_s=started.loaded_s,
-            ready_s=time.monotonic() - started.began_s,
+            beyond_torch_s=process.loaded_s - process.torch_s,
+            loaded_s=process.loaded_s,
+            ready_s=time.monotonic() - process.began_s,
         )
 
 
@@ -220,7 +167,7 @@ def _foregrounds(photos: Mapping[str, Path], rounds: int) -> Iterator[Row]:
 def _wholes(published: Path, converted: Path, photos: Mapping[str, Path], rounds: int) -> list[Row]:
     """Make RGBA pixels of a photo's file on both sides, in turns; the smallest photo warms them."""
     rows = []
-    with _side("ours", converted) as ours, _side("theirs", published) as theirs:
+    with started("ours", converted) as ours, started("theirs", published) as theirs:
         for name, path in photos.items():
             pairs = [(ours.photo(path), theirs.photo(path)) for _ in track(range(rounds + 1), name)][1:]
             our, their = zip(*pairs, strict=True)
@@ -231,15 +178,15 @@ def _wholes(published: Path, converted: Path, photos: Mapping[str, Path], rounds
     return rows
 
 
-def _whole(photos: Sequence[_Photo]) -> float:
+def _whole(photos: Sequence[Photo]) -> float:
     return median(photo.seconds for photo in photos)
 
 
-def _rest(photos: Sequence[_Photo]) -> float:
+def _rest(photos: Sequence[Photo]) -> float:
     return median(photo.seconds - photo.network_s for photo in photos)
 
 
-def _peak(name: str, ours: _Photo, theirs: _Photo) -> Row:
+def _peak(name: str, ours: Photo, theirs: Photo) -> Row:
     """Return the most that the processes have held, torch included, up to this photo."""
     ours_mb, theirs_mb = ours.peak_bytes / 1e6, theirs.peak_bytes / 1e6
     return Row(what=f"peak memory, {name}", unit="MB", ours=ours_mb, theirs=theirs_mb, ratio_at_most=_PEAK)

@@ -1,6 +1,6 @@
 """One side of the engine's benchmark, in a process of its own: our engine, or the published package.
 
-    python -m bench.engine_side ours|theirs CHECKPOINT ENGINE
+    python -m bench.engine_side ours|theirs CHECKPOINT ENGINE [DEVICE]
 
 A JSON line says when torch had been imported and when the network was ready for its first forward, on the
 machine's own clock.  Each photo's name that comes in is answered with what it took, and with the peak so far.
@@ -37,8 +37,10 @@ class Timed:
         """Run the network."""
         began = time.perf_counter()
         found = self.network(x)
+        if found.is_cuda:
+            found.sum().item()  # waits for what has only been asked for
         self.seconds.append(time.perf_counter() - began)
-        return self.show(disc(found.shape[-1])).reshape(found.shape)
+        return self.show(disc(found.shape[-1]).to(found.device)).reshape(found.shape)
 
     def __getattr__(self, name: str) -> Any:
         """Be the network in everything else."""
@@ -55,7 +57,7 @@ def disc(side_px: int) -> Any:
     return ((radius - torch.hypot(at[:, None], at)) / rim + 0.5).clamp(0, 1)
 
 
-def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
+def ours(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
     """Load our engine as a worker does."""
     from dataclasses import replace  # noqa: PLC0415
 
@@ -64,7 +66,7 @@ def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
     digests = Digests.begin(checkpoint)
     from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415
 
-    loaded = load_inspyrenet(engine, digests, "cpu")
+    loaded = load_inspyrenet(engine, digests, device)
     import torch  # noqa: PLC0415
 
     network = Timed(loaded.network, partial(torch.logit, eps=1e-6))
@@ -76,22 +78,25 @@ def ours(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
 
         from worker.decode import decode  # noqa: PLC0415
         from worker.foreground import estimate_foreground  # noqa: PLC0415
+        from worker.matting import Unmixing  # noqa: PLC0415
 
         rgb = decode(photo.read_bytes()).rgb
         alpha = model.alpha(rgb).alpha
+        unmix = model.foreground if isinstance(model, Unmixing) else estimate_foreground
         rgba = np.empty((*alpha.shape, 4), np.uint8)
-        cv2.mixChannels([estimate_foreground(rgb, alpha), alpha], [rgba], [0, 0, 1, 1, 2, 2, 3, 3])
+        cv2.mixChannels([unmix(rgb, alpha), alpha], [rgba], [0, 0, 1, 1, 2, 2, 3, 3])
 
     return whole, network
 
 
-def theirs(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
+def theirs(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
     """Load the package by its own interface."""
     from PIL import Image  # noqa: PLC0415
 
     from worker.matting.transparent_background import package  # noqa: PLC0415
 
-    remover = package().Remover(mode=engine.removeprefix("inspyrenet-"), device="cpu", ckpt=str(checkpoint))
+    mode = engine.removeprefix("inspyrenet-")
+    remover = package().Remover(mode=mode, device=device, ckpt=str(checkpoint))
     remover.model = network = Timed(remover.model, lambda found: found)
 
     def whole(photo: Path) -> None:
@@ -101,13 +106,13 @@ def theirs(checkpoint: Path, engine: str) -> tuple[Whole, Timed]:
     return whole, network
 
 
-def main(side: str, checkpoint: Path, engine: str) -> None:
+def main(side: str, checkpoint: Path, engine: str, device: str = "cpu") -> None:
     """Load, say so, and answer until nothing more is asked."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what the package prints must not stand among the answers
-    import torch  # noqa: F401, PLC0415 - both sides need it, and it is told apart
+    import torch  # noqa: PLC0415 - both sides need it, and it is told apart
 
     torch_at_s = time.monotonic()
-    whole, network = (ours if side == "ours" else theirs)(checkpoint, engine)
+    whole, network = (ours if side == "ours" else theirs)(checkpoint, engine, device)
     print(json.dumps({"torch_at_s": torch_at_s, "loaded_at_s": time.monotonic()}), file=answers, flush=True)
     for line in sys.stdin:
         network.seconds.clear()
@@ -115,8 +120,9 @@ def main(side: str, checkpoint: Path, engine: str) -> None:
         whole(Path(line.rstrip("\n")))
         seconds = time.perf_counter() - began
         fact = {"seconds": seconds, "network_s": sum(network.seconds), "peak_bytes": peak_bytes()}
+        fact["device_peak_bytes"] = torch.cuda.max_memory_allocated() if device == "cuda" else 0
         print(json.dumps(fact), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

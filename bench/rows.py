@@ -22,6 +22,7 @@ class Row:
     ours: float
     theirs: float | None = None
     at_most: float | None = None  #: the target, in the row's unit
+    at_least: float | None = None  #: likewise, of what is to be much
     ratio_at_most: float | None = None  #: the target, in theirs
 
     def __post_init__(self) -> None:
@@ -41,6 +42,8 @@ class Row:
         targets = []
         if self.at_most is not None:
             targets.append(f"<= {self.at_most:g} {self.unit}")
+        if self.at_least is not None:
+            targets.append(f">= {self.at_least:g} {self.unit}")
         if self.ratio_at_most is not None:
             targets.append(f"<= {self.ratio_at_most:g} x theirs")
         return " and ".join(targets) or None
@@ -51,7 +54,9 @@ class Row:
         if self.target is None:
             return None
         is_small = self.at_most is None or self.ours <= self.at_most
-        return is_small and (self.ratio_at_most is None or (self.ratio or 0.0) <= self.ratio_at_most)
+        is_much = self.at_least is None or self.ours >= self.at_least
+        is_near = self.ratio_at_most is None or (self.ratio or 0.0) <= self.ratio_at_most
+        return is_small and is_much and is_near
 
     def document(self) -> dict[str, Any]:
         """Return the row as it is kept."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.pictures import opened, photo
+from tests.pictures import drawing, opened, photo
 from worker.matting.package_process import ROOT, package_python
 
-PHOTOS = ("astronaut", "cat", "coffee", "raccoon", "raccoon-12mp")
+_DRAWN = "drawing"
+PHOTOS = ("astronaut", "cat", "coffee", "raccoon", _DRAWN)
 FOLDER = ROOT / ".cutout" / "checkpoints"
 GENERATOR = ROOT / "bench" / "random_checkpoint.py"
 #: What checkpoints of most tests were calibrated to, by the generator: 125 kB each for a minute of its work.
@@ -48,6 +49,6 @@ def vouched_for(file: Path) -> Path:
 
 
 def squares(side_px: int, names=PHOTOS) -> np.ndarray:
-    """Return photographs at the network's size; (N, side, side, 3)."""
-    found = [Image.fromarray(opened(photo(name))) for name in names]
+    """Return pictures at the network's size; (N, side, side, 3)."""
+    found = [Image.fromarray(drawing() if name == _DRAWN else opened(photo(name))) for name in names]
     return np.stack([np.asarray(f.convert("RGB").resize((side_px,) * 2, Image.BILINEAR)) for f in found])

@@ -37,6 +37,19 @@ def gradient(width: int, height: int) -> NDArray[np.uint8]:
     return (channels * 230 + 12).round().astype(np.uint8)
 
 
+def drawing(side: int = 1024, seed: int = 2) -> NDArray[np.uint8]:
+    """Return a picture drawn by code: gradients, noise, saturated shapes and fine lines; (side, side, 3)."""
+    random, picture = np.random.default_rng(seed), gradient(side, side)
+    half = random.integers(0, 256, (side // 2, side // 2, 3), dtype=np.uint8)
+    picture[side // 4 : side // 4 + side // 2, side // 2 :] = half[:, : side - side // 2]
+    for x, y, radius in random.integers(side // 8, side // 2, (12, 3)).tolist():
+        colour = (255 * random.integers(0, 2, 3)).tolist()
+        cv2.circle(picture, (2 * x - side // 8, 2 * y - side // 8), radius // 3, colour, -1, cv2.LINE_AA)
+    for x in range(0, side // 2, 7):
+        cv2.line(picture, (x, side - 1), (2 * x, side // 2), (20, 20, 20), 1, cv2.LINE_AA)
+    return picture
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A subject before a background, with the truth about it."""

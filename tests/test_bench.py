@@ -44,6 +44,11 @@ def test_a_missed_target_is_said_in_the_table_and_in_the_last_line(missed, tmp_p
     assert json.loads((tmp_path / "both.json").read_text())["rows"][1]["met"] is False
 
 
+def test_what_is_to_be_much_is_missed_below_its_target() -> None:
+    busy = [row(unit="%", ours=ours, theirs=None, at_least=80) for ours in (79.9, 80)]
+    assert [(found.target, found.met) for found in busy] == [(">= 80 %", False), (">= 80 %", True)]
+
+
 def test_a_ratio_cannot_be_promised_where_nobody_else_was_measured() -> None:
     with pytest.raises(ValueError, match="needs theirs"):
         row(theirs=None, ratio_at_most=2)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.engine import _peak, _Photo, _rest, _whole
+from bench.engine import _peak, _rest, _whole
+from bench.engine_process import Photo
 from bench.engine_side import Timed, disc
 from bench.runtime_side import stretched
 from bench.upsampling import _rows
@@ -45,9 +46,9 @@ def test_the_disc_takes_two_fifths_and_a_fourteenth_is_mixed() -> None:
 
 
 def test_what_is_left_of_a_photo_is_what_the_network_did_not_take() -> None:
-    photos = [_Photo(seconds=s, network_s=n, peak_bytes=10**9) for s, n in ((5, 4), (9, 6), (7, 5))]
+    photos = [Photo(seconds=s, network_s=n, peak_bytes=10**9) for s, n in ((5, 4), (9, 6), (7, 5))]
     assert (_whole(photos), _rest(photos)) == (7, 2)
-    row = _peak("12 MP", photos[0], _Photo(seconds=1, network_s=1, peak_bytes=2 * 10**9))
+    row = _peak("12 MP", photos[0], Photo(seconds=1, network_s=1, peak_bytes=2 * 10**9))
     assert (row.ours, row.ratio, row.met) == (1000, 0.5, True)
 
 
