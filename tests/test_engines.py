@@ -12,13 +12,8 @@ import torch
 from shared.checkpoints import CHECKPOINTS, CheckpointError
 from shared.settings import Settings
 from worker.engine import build_engine
-from worker.matting.devices import (
-    DeviceMissingError,
-    choose_device,
-    choose_precision,
-    layers_for,
-    precisions,
-)
+from worker.matting import DeviceMissingError
+from worker.matting.devices import choose_device, choose_precision, layers_for, precisions
 from worker.matting.weights import Weights, write_converted
 
 
@@ -104,6 +99,21 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_not_replaced_by_the_cpu() 
     """Field report 33: GPU failure fell back to CPU in silence."""
     with pytest.raises(DeviceMissingError, match="never falls back"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize("engine", ["grabcut", "auto"])
+def test_a_gpu_that_was_asked_for_is_not_left_aside_by_an_engine_that_cannot_use_it(
+    engine: str, tmp_path: Path
+) -> None:
+    """Field report 33: GPU failure fell back to CPU in silence."""
+    with pytest.raises(DeviceMissingError, match=r"CUTOUT_DEVICE is cuda.* grabcut, .*on the CPU") as caught:
+        build_engine(settings(engine, tmp_path, "cuda"))
+    assert ("no checkpoint lies in the folder" in str(caught.value)) is (engine == "auto")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_grabcut_runs_where_no_gpu_was_asked_for(device: str, tmp_path: Path) -> None:
+    assert build_engine(settings("grabcut", tmp_path, device)).name == "grabcut"
 
 
 @pytest.fixture
