@@ -57,6 +57,15 @@ def test_the_other_engines_checkpoint_is_named(tmp_path: Path) -> None:
         Digests.begin(file).require_known(ENGINE, published_as("inspyrenet-base", file))
 
 
+@pytest.mark.parametrize("engine", ["inspyrenet-base", "inspyrenet-fast"])
+def test_nobody_can_vouch_for_it_at_a_start_either(engine: str, tmp_path: Path) -> None:
+    """A 384 checkpoint, fetched and given its sha256, was served as the engine of 1024; so was the other."""
+    file, [other] = vouched_for(saved(tmp_path, {})), CHECKPOINTS.keys() - {engine}
+    with pytest.raises(CheckpointError, match=f"is the checkpoint of {other}, expected that of {engine}"):
+        Digests.begin(file).require_known(engine, published_as(other, file))
+    Digests.begin(file).require_known(engine, published_as(engine, file))
+
+
 def published_as(engine: str, file: Path) -> dict[str, Checkpoint]:
     md5 = hashlib.md5(file.read_bytes()).hexdigest()
     return {
