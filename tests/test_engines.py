@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import torch
 
 from shared.checkpoints import CHECKPOINTS, CheckpointError
 from shared.settings import Settings
+from tests.checkpoints import vouched_for
 from worker.engine import build_engine
-from worker.matting import DeviceMissingError
+from worker.matting import DeviceMissingError, transparent_background
 from worker.matting.devices import choose_device, choose_precision, layers_for, precisions
+from worker.matting.package_process import PackageMissingError
 from worker.matting.weights import Weights, write_converted
 
 
@@ -84,6 +87,13 @@ def test_the_package_is_given_the_published_file_beside_which_a_converted_one_li
     (tmp_path / "ckpt_base.pth").write_bytes(b"half a checkpoint")
     converted(tmp_path / "inspyrenet-base.safetensors", "inspyrenet-base")
     with pytest.raises(CheckpointError, match=r"ckpt_base\.pth has the md5 .*: it is damaged"):
+        build_engine(settings("transparent-background", tmp_path))
+
+
+def test_the_package_is_not_given_what_holds_no_tensors(tmp_path: Path) -> None:
+    (tmp_path / "ckpt_base.pth").write_bytes(b"weights")
+    vouched_for(tmp_path / "ckpt_base.pth")
+    with pytest.raises(CheckpointError, match="does not hold tensors and nothing else"):
         build_engine(settings("transparent-background", tmp_path))
 
 
@@ -211,12 +221,39 @@ def test_a_cpu_that_does_not_multiply_bfloat16_is_not_asked_to(
     assert not caplog.records, "there is nothing to verify"
 
 
+BUILD = """import sys
+from pathlib import Path
+from shared.settings import Settings
+from worker.engine import build_engine
+def build(engine, checkpoint=None):
+    return build_engine(Settings(store=Path("/o"), queue=Path("/q"), engine=engine, checkpoint=checkpoint))
+"""
+
+
+def elsewhere(code: str) -> str:
+    """What another process prints."""
+    done = subprocess.run([sys.executable, "-c", BUILD + code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def test_grabcut_does_not_import_torch() -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom shared.settings import Settings\n"
-        "from worker.engine import build_engine\n"
-        "build_engine(Settings(store=Path('/o'), queue=Path('/q'), engine='grabcut'))\n"
-        "print('torch' in sys.modules)"
+    assert elsewhere("build('grabcut')\nprint('torch' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("engine", ["auto", "inspyrenet-fast", "inspyrenet-base", "transparent-background"])
+def test_without_torch_it_is_said_how_to_install_it(engine: str, tmp_path: Path) -> None:
+    file = tmp_path / "ckpt_base.pth"
+    file.write_bytes(b"weights")
+    said = elsewhere(
+        "sys.modules['torch'] = None  # it cannot be imported\n"
+        f"try: build({engine!r}, Path({str(file)!r}))\nexcept Exception as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert said == "torch is not installed; `pip install --group torch -c constraints.txt` does it"
+
+
+@pytest.mark.skipif(find_spec("transparent_background") is not None, reason="the package is installed here")
+def test_without_the_package_it_is_said_how_to_install_it() -> None:
+    with pytest.raises(
+        PackageMissingError, match=r"No module named 'transparent_background'.*pip install --group"
+    ):
+        transparent_background.package()

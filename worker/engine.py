@@ -54,6 +54,8 @@ def build_engine(settings: Settings) -> MattingModel:
         If its checkpoint, or what it is installed with, cannot be used.
     DeviceMissingError
         If CUDA was asked for, and is not there or would not be used.
+    PackageMissingError
+        If the published package is asked for, and is not installed.
     """
     if settings.engine == "grabcut":
         return _grabcut(settings)
@@ -109,10 +111,7 @@ def _engine_of(file: Path) -> str:
 
 
 def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
-    if find_spec("torch") is None:
-        raise CheckpointError(
-            "torch is not installed; `pip install --group torch -c constraints.txt` does it"
-        )
+    _require_torch()
     folder = settings.checkpoint or MODELS
     for engine in _AUTO:
         if file := CHECKPOINTS[engine].find(folder):
@@ -146,7 +145,15 @@ def _published(settings: Settings, engine: str) -> Path:
     return given
 
 
+def _require_torch() -> None:
+    if find_spec("torch") is None:
+        raise CheckpointError(
+            "torch is not installed; `pip install --group torch -c constraints.txt` does it"
+        )
+
+
 def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
+    _require_torch()
     digests = Digests.begin(file)  # reads the file while torch is imported
     from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415 - imports torch
 
@@ -154,6 +161,7 @@ def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
 
 
 def _load_package(settings: Settings) -> MattingModel:
+    _require_torch()
     digests = Digests.begin(_published(settings, "inspyrenet-base"))
     from worker.matting.transparent_background import load_package  # noqa: PLC0415 - imports torch
 

@@ -1,5 +1,6 @@
 """Reads a checkpoint's digests beside whatever else a start has to do: hashing lets go of the interpreter."""
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,8 +81,12 @@ def _own(file: Path) -> Path:
 
 
 def _require_own(own: Path, found: str) -> None:
-    words = own.read_text().split()
-    if not words or words[0] != found:
+    words = own.read_text("utf-8-sig", errors="replace").lower().split()
+    if not words or not re.fullmatch("[0-9a-f]{64}", words[0]):
+        raise CheckpointError(
+            f"{own} is not what `sha256sum` writes: 64 digits and letters, in UTF-8, and the name."
+        )
+    if words[0] != found:
         raise CheckpointError(
             f"The file beside {own} has the sha256 {found}, which is not what stands there."
         )
