@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-#: How CUDA and its libraries say it, beside torch's own allocator; they find none left to begin with, too.
+#: How CUDA, its libraries and the CPU's allocator say it, beside torch's own for CUDA; libraries find none
+#: left to begin with, too.
 _WITHOUT_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_NOT_INITIALIZED",
@@ -22,6 +23,8 @@ _WITHOUT_MEMORY = (
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUDA error: out of memory",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
 )
 
 
