@@ -1,4 +1,4 @@
-"""What goes wrong in a network and is not the photo's fault: numbers that are none, no memory left."""
+"""What goes wrong in a network and is not the photo's fault: wrong numbers, no memory, no device left."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from shared.errors import InternalError, OutOfMemoryError
+from shared.errors import DeviceLostError, InternalError, OutOfMemoryError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,11 @@ _WITHOUT_MEMORY = (
 )
 
 
+#: How CUDA and its libraries say whatever else is wrong.  After most of it each later call fails likewise;
+#: what does not last costs a start of the process.
+_LOST = ("CUDA error", "CUDA driver error", "CUDNN_STATUS_EXECUTION_FAILED")
+
+
 def require_finite(logits: Tensor) -> None:
     """Raise ``InternalError`` unless what a network gave is numbers."""
     if not logits.isfinite().all():
@@ -43,7 +48,18 @@ def once_more_without_memory(ask: Callable[[], Answer]) -> Answer:
     ------
     OutOfMemoryError
         If that was not enough.
+    DeviceLostError
+        If a call failed that says that later ones will, too; it is not tried again.
     """
+    try:
+        return _twice_without_memory(ask)
+    except RuntimeError as error:
+        if not isinstance(error, torch.AcceleratorError) and not any(said in str(error) for said in _LOST):
+            raise
+        raise DeviceLostError("The device answers no call of this process any more.") from error
+
+
+def _twice_without_memory(ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except RuntimeError as error:
