@@ -124,6 +124,12 @@ class ShuttingDownError(TransientError):
     title = "The worker is shutting down"
 
 
+class DeviceLostError(TransientError):
+    """The worker's device answers no call of this process any more, whichever photo it is about."""
+
+    title = "The worker's device is lost"
+
+
 # --- what is on record --------------------------------------------------------------------------
 
 

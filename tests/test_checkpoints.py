@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,38 @@ def test_a_file_is_not_what_stands_beside_it(tmp_path: Path) -> None:
     assert "is not what stands there" in refusal(file)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["", "\n", "  ckpt_fast.pth\r\n", " *ckpt_fast.pth\n"])
+def test_a_digest_may_be_written_as_other_systems_do(encoding: str, end: str, tmp_path: Path) -> None:
+    file = saved(tmp_path, {})
+    digest = hashlib.sha256(file.read_bytes()).hexdigest().upper()
+    file.with_name(f"{file.name}.sha256").write_text(f"{digest}{end}", encoding=encoding, newline="")
+    Digests.begin(file).require_known(ENGINE)
+
+
+@pytest.mark.parametrize(
+    "written", [b"", b" \n", b"\xff\xfe5\x00", b"\x80" * 64, b"5" * 63, b"\xd9\xa5" * 64]
+)
+def test_what_is_no_digest_is_said_to_be_none(written: bytes, tmp_path: Path) -> None:
+    file = saved(tmp_path, {})
+    file.with_name(f"{file.name}.sha256").write_bytes(written)
+    assert "ckpt_fast.pth.sha256 is not what `sha256sum` writes" in refusal(file)
+
+
 def test_the_other_engines_checkpoint_is_named(tmp_path: Path) -> None:
     """Both have the same names and shapes: only the digest tells 384 from 1024."""
     file = saved(tmp_path, {})
     with pytest.raises(CheckpointError, match="is the checkpoint of inspyrenet-base, expected that of"):
         Digests.begin(file).require_known(ENGINE, published_as("inspyrenet-base", file))
+
+
+@pytest.mark.parametrize("engine", ["inspyrenet-base", "inspyrenet-fast"])
+def test_nobody_can_vouch_for_it_at_a_start_either(engine: str, tmp_path: Path) -> None:
+    """A 384 checkpoint, fetched and given its sha256, was served as the engine of 1024; so was the other."""
+    file, [other] = vouched_for(saved(tmp_path, {})), CHECKPOINTS.keys() - {engine}
+    with pytest.raises(CheckpointError, match=f"is the checkpoint of {other}, expected that of {engine}"):
+        Digests.begin(file).require_known(engine, published_as(other, file))
+    Digests.begin(file).require_known(engine, published_as(engine, file))
 
 
 def published_as(engine: str, file: Path) -> dict[str, Checkpoint]:
@@ -99,6 +127,41 @@ def test_a_truncated_file_is_refused_even_if_somebody_vouches_for_it(kept: float
     whole = file.read_bytes()
     file.write_bytes(whole[: int(len(whole) * kept)])
     assert "does not hold tensors and nothing else" in refusal(vouched_for(file))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 14, 40, -1])
+def test_a_file_whose_index_is_truncated_is_refused_even_if_somebody_vouches_for_it(
+    kept: int, tmp_path: Path
+) -> None:
+    """What torch raises for it ranges from EOFError to struct.error."""
+    file, names = saved(tmp_path, {"backbone": torch.rand(3)}), "ckpt_fast/data.pkl"
+    with zipfile.ZipFile(file) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(file, "w") as cut:
+        for name, data in parts.items():
+            cut.writestr(name, data[:kept] if name == names else data)
+    assert "does not hold tensors and nothing else" in refusal(vouched_for(file))
+
+
+@pytest.mark.parametrize("kept", [1, 20, 200, -3])
+def test_a_truncated_file_of_torchs_old_format_is_refused_even_if_somebody_vouches_for_it(
+    kept: int, tmp_path: Path
+) -> None:
+    file = old_format(tmp_path, {"backbone": torch.rand(3)})
+    file.write_bytes(file.read_bytes()[:kept])
+    assert "does not hold tensors and nothing else" in refusal(vouched_for(file))
+
+
+def old_format(folder: Path, content) -> Path:
+    file = folder / "ckpt_fast.pth"
+    torch.save(content, file, _use_new_zipfile_serialization=False)
+    return file
+
+
+def test_torchs_old_format_is_read_too(tmp_path: Path) -> None:
+    """It was refused as if there were something else than tensors in it."""
+    said = refusal(vouched_for(old_format(tmp_path, {"backbone": torch.rand(3)})))
+    assert "does not hold the weights of InSPyReNet" in said
 
 
 @pytest.mark.parametrize("content", [[], {"a": 1}, torch.zeros(3)])

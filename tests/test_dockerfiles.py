@@ -83,6 +83,11 @@ def test_what_the_image_sets_are_settings(file: Dockerfile) -> None:
     assert Settings.from_environ({**given, **environ_of(file)}).revision == "r"
 
 
+def test_a_worker_whose_gpu_is_not_there_does_not_serve_on_the_cpu() -> None:
+    """Field report 33: its image has torch for CUDA, and asks for what it was built for."""
+    assert environ_of(read(ROOT / "Dockerfile.worker"))["CUTOUT_DEVICE"] == "cuda"
+
+
 def test_memory_is_handled_as_on_one_machine(service: str, file: Dockerfile, tmp_path) -> None:
     folder = DataFolder(tmp_path)
     folder.prepare()

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,11 @@ import torch
 
 from shared.checkpoints import CHECKPOINTS, CheckpointError
 from shared.settings import Settings
+from tests.checkpoints import vouched_for
 from worker.engine import build_engine
-from worker.matting.devices import (
-    DeviceMissingError,
-    choose_device,
-    choose_precision,
-    layers_for,
-    precisions,
-)
+from worker.matting import DeviceMissingError, transparent_background
+from worker.matting.devices import choose_device, choose_precision, layers_for, precisions
+from worker.matting.package_process import PackageMissingError
 from worker.matting.weights import Weights, write_converted
 
 
@@ -92,6 +90,13 @@ def test_the_package_is_given_the_published_file_beside_which_a_converted_one_li
         build_engine(settings("transparent-background", tmp_path))
 
 
+def test_the_package_is_not_given_what_holds_no_tensors(tmp_path: Path) -> None:
+    (tmp_path / "ckpt_base.pth").write_bytes(b"weights")
+    vouched_for(tmp_path / "ckpt_base.pth")
+    with pytest.raises(CheckpointError, match="does not hold tensors and nothing else"):
+        build_engine(settings("transparent-background", tmp_path))
+
+
 @pytest.mark.parametrize("named", ["", "inspyrenet-base.safetensors"])
 def test_the_package_does_not_take_a_converted_file(named: str, tmp_path: Path) -> None:
     file = converted(tmp_path / "inspyrenet-base.safetensors", "inspyrenet-base")
@@ -104,6 +109,21 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_not_replaced_by_the_cpu() 
     """Field report 33: GPU failure fell back to CPU in silence."""
     with pytest.raises(DeviceMissingError, match="never falls back"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize("engine", ["grabcut", "auto"])
+def test_a_gpu_that_was_asked_for_is_not_left_aside_by_an_engine_that_cannot_use_it(
+    engine: str, tmp_path: Path
+) -> None:
+    """Field report 33: GPU failure fell back to CPU in silence."""
+    with pytest.raises(DeviceMissingError, match=r"CUTOUT_DEVICE is cuda.* grabcut, .*on the CPU") as caught:
+        build_engine(settings(engine, tmp_path, "cuda"))
+    assert ("no checkpoint lies in the folder" in str(caught.value)) is (engine == "auto")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_grabcut_runs_where_no_gpu_was_asked_for(device: str, tmp_path: Path) -> None:
+    assert build_engine(settings("grabcut", tmp_path, device)).name == "grabcut"
 
 
 @pytest.fixture
@@ -201,12 +221,39 @@ def test_a_cpu_that_does_not_multiply_bfloat16_is_not_asked_to(
     assert not caplog.records, "there is nothing to verify"
 
 
+BUILD = """import sys
+from pathlib import Path
+from shared.settings import Settings
+from worker.engine import build_engine
+def build(engine, checkpoint=None):
+    return build_engine(Settings(store=Path("/o"), queue=Path("/q"), engine=engine, checkpoint=checkpoint))
+"""
+
+
+def elsewhere(code: str) -> str:
+    """What another process prints."""
+    done = subprocess.run([sys.executable, "-c", BUILD + code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def test_grabcut_does_not_import_torch() -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom shared.settings import Settings\n"
-        "from worker.engine import build_engine\n"
-        "build_engine(Settings(store=Path('/o'), queue=Path('/q'), engine='grabcut'))\n"
-        "print('torch' in sys.modules)"
+    assert elsewhere("build('grabcut')\nprint('torch' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("engine", ["auto", "inspyrenet-fast", "inspyrenet-base", "transparent-background"])
+def test_without_torch_it_is_said_how_to_install_it(engine: str, tmp_path: Path) -> None:
+    file = tmp_path / "ckpt_base.pth"
+    file.write_bytes(b"weights")
+    said = elsewhere(
+        "sys.modules['torch'] = None  # it cannot be imported\n"
+        f"try: build({engine!r}, Path({str(file)!r}))\nexcept Exception as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert said == "torch is not installed; `pip install --group torch -c constraints.txt` does it"
+
+
+@pytest.mark.skipif(find_spec("transparent_background") is not None, reason="the package is installed here")
+def test_without_the_package_it_is_said_how_to_install_it() -> None:
+    with pytest.raises(
+        PackageMissingError, match=r"No module named 'transparent_background'.*pip install --group"
+    ):
+        transparent_background.package()

@@ -112,7 +112,7 @@ def api(api_image: Image, data: Path):
 
 @pytest.fixture(scope="module")
 def worker(worker_image: Image, data: Path):
-    with Container(worker_image, data, CUTOUT_ENGINE="grabcut") as container:
+    with Container(worker_image, data, CUTOUT_ENGINE="grabcut", CUTOUT_DEVICE="cpu") as container:
         yield container
 
 
@@ -238,7 +238,7 @@ def test_nothing_is_needed_of_the_base_that_the_slim_python_lacks(container: Con
 
 
 def test_sigterm_ends_process_1_in_order_and_in_time(image: Image, data: Path) -> None:
-    with Container(image, data, CUTOUT_ENGINE="grabcut") as container:
+    with Container(image, data, CUTOUT_ENGINE="grabcut", CUTOUT_DEVICE="cpu") as container:
         assert "gunicorn" in " ".join(container.main.cmdline())
         began = time.monotonic()
         assert container.stop() == 0

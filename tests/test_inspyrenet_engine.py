@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,14 +21,14 @@ from worker.matting import Matting, Unmixing
 from worker.matting.convert import convert
 from worker.matting.digests import Digests
 from worker.matting.inspyrenet import InSPyReNet, build_inspyrenet
-from worker.matting.inspyrenet_engine import InspyrenetEngine, InspyrenetOnCuda, load_inspyrenet
+from worker.matting.inspyrenet_engine import InspyrenetEngine, InspyrenetOnCuda, in_float32, load_inspyrenet
 from worker.matting.layers import OneDnnLayers
 from worker.matting.weights import read_weights
 from worker.pipeline import render
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(900)]
 
-ENGINE, SIDE_PX = "inspyrenet-fast", 384
+ENGINE, SIDE_PX, CPU = "inspyrenet-fast", 384, torch.device("cpu")
 #: A quarter of the work, where what is said has nothing to do with how large the network's picture is.
 SIDES_PX = [SIDE_PX // 2, pytest.param(SIDE_PX, marks=pytest.mark.exhaustive)]
 
@@ -170,6 +171,31 @@ def test_numbers_that_are_none_are_a_bug_and_not_a_picture(engine) -> None:
     broken = replace(engine, network=_Broken(torch.full((1, SIDE_PX, SIDE_PX), torch.nan)))
     with pytest.raises(InternalError, match="numbers that are none"):
         broken.alpha(opened(photo("cat")))
+
+
+def test_a_photo_that_overflows_is_seen_once_more_in_float32(engine, cat, converted: Path, caplog) -> None:
+    """It was tried three times in the precision that it overflows in, and then failed."""
+    nan, again = torch.full((1, SIDE_PX, SIDE_PX), torch.nan), partial(in_float32, ENGINE, converted, CPU)
+    overflowing = replace(engine, network=_Broken(nan), exact=again)
+    found = overflowing.alpha(opened(photo("cat")))
+    assert np.array_equal(found.alpha, cat.alpha)
+    assert [record.message for record in caplog.records] == ["engine.overflowed"]
+
+
+def test_numbers_that_are_none_in_float32_too_are_a_bug(engine) -> None:
+    nan = torch.full((1, SIDE_PX, SIDE_PX), torch.nan)
+    broken = replace(engine, network=_Broken(nan), exact=lambda: _Broken(nan))
+    with pytest.raises(InternalError, match="numbers that are none"):
+        broken.alpha(opened(photo("cat")))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_what_runs_in_less_than_float32_can_fall_back_on_it(precision: str, converted, monkeypatch) -> None:
+    chosen = getattr(torch, precision)
+    monkeypatch.setattr("worker.matting.inspyrenet_engine.choose_precision", lambda *_asked: chosen)
+    exact = load(converted).exact
+    assert (exact is None) is (precision == "float32")
+    assert exact is None or exact().layers.dtype is torch.float32
 
 
 def test_a_device_that_is_out_of_memory_is_tried_once_more_and_stays_usable(engine) -> None:

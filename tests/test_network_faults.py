@@ -56,9 +56,11 @@ def test_the_package_is_asked_once_more_by_a_device_without_memory_and_stays_usa
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
         "CUDA error: out of memory",
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 17179869184 bytes.",
     ],
 )
-def test_what_cudas_libraries_say_without_memory_is_no_bug_of_ours(said: str) -> None:
+def test_what_a_device_or_its_libraries_say_without_memory_is_no_bug_of_ours(said: str) -> None:
     def ask() -> None:
         raise RuntimeError(said)
 
@@ -66,13 +68,18 @@ def test_what_cudas_libraries_say_without_memory_is_no_bug_of_ours(said: str) ->
         once_more_without_memory(ask)
 
 
+def test_what_the_cpu_itself_says_without_memory_is_no_bug_of_ours() -> None:
+    with pytest.raises(OutOfMemoryError):
+        once_more_without_memory(lambda: torch.empty(2**60, dtype=torch.uint8))
+
+
 def test_any_other_error_of_a_device_stays_what_it_is_and_is_not_tried_again() -> None:
-    answers = [RuntimeError("CUDA error: an illegal memory access was encountered"), None]
+    answers = [RuntimeError("The size of tensor a (4) must match the size of tensor b (5)"), None]
 
     def ask() -> None:
         if answer := answers.pop(0):
             raise answer
 
-    with pytest.raises(RuntimeError, match="illegal memory access"):
+    with pytest.raises(RuntimeError, match="must match the size"):
         once_more_without_memory(ask)
     assert answers == [None]

@@ -24,7 +24,7 @@ from worker.engine import build_engine, require_choice, warm
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate, load_in_background
 from worker.report import report, withdraw
-from worker.running import ThreadRunner, die_now
+from worker.running import ThreadRunner, die_now, end_over
 from worker.services import Patience, Services
 from worker.slots import Slots
 
@@ -94,6 +94,7 @@ def build_services(settings: Settings) -> Lifecycle:
             die=lambda: _die_stuck(stopping),
         ),
         beside=in_thread,
+        on_lost_device=lambda error: end_over(error, stopping, lambda: _die_stuck(stopping)),
         is_stopping=stopping.is_set,
     )
     load_in_background(gate, lambda: build_engine(settings), warm, _die_unloadable, lambda: report(services))
@@ -180,7 +181,7 @@ def _now() -> datetime:
 
 
 def _die_stuck(stopping: threading.Event) -> NoReturn:
-    """Let the neighbours of an attempt that hangs give their claims back, then end the process."""
+    """Let an attempt's neighbours give their claims back, where it hangs or the device is lost; then end."""
     stopping.set()
     time.sleep(_NEIGHBOURS_S)
     die_now()

@@ -11,6 +11,7 @@ from typing import Any
 from shared import records, settling
 from shared.checksums import crc32c
 from shared.errors import (
+    DeviceLostError,
     EngineUnavailableError,
     InputGoneError,
     InternalError,
@@ -46,6 +47,7 @@ _RELEASES: tuple[tuple[type[BaseException], Release], ...] = (
     (MemoryError, Release.OUT_OF_MEMORY),
     (OutOfMemoryError, Release.OUT_OF_MEMORY),
     (ShuttingDownError, Release.SHUTDOWN),
+    (DeviceLostError, Release.SHUTDOWN),  # for that is what follows
     (QueueUnavailableError, Release.QUEUE),
     (TransientError, Release.STORAGE),
     (InternalError, Release.BUG),
@@ -127,6 +129,8 @@ class Attempt:
             extra = {"claim": self.claim.number, "reason": release.value}
             log.error("attempt.failed", exc_info=error, extra=extra)
         self._pulse.release(release, error.detail if isinstance(error, TransientError) else repr(error))
+        if isinstance(error, DeviceLostError):
+            self.services.on_lost_device(error)
 
     def _delete_own(self) -> None:
         """Delete what this attempt has written; what storage refuses now, whoever settles deletes."""

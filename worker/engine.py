@@ -15,7 +15,7 @@ from shared.engines import ENGINES
 from shared.fetching import fetch
 from shared.recipes import EffectRequest, Recipe
 from shared.settings import Settings, SettingsError
-from worker.matting import MattingModel
+from worker.matting import DeviceMissingError, MattingModel
 from worker.matting.digests import Digests
 from worker.matting.grabcut import GrabCut
 from worker.pipeline import Artifact, render
@@ -46,9 +46,19 @@ def require_choice(settings: Settings) -> None:
 
 
 def build_engine(settings: Settings) -> MattingModel:
-    """Return the engine of the settings."""
+    """Return the engine of the settings.
+
+    Raises
+    ------
+    CheckpointError
+        If its checkpoint, or what it is installed with, cannot be used.
+    DeviceMissingError
+        If CUDA was asked for, and is not there or would not be used.
+    PackageMissingError
+        If the published package is asked for, and is not installed.
+    """
     if settings.engine == "grabcut":
-        return GrabCut()
+        return _grabcut(settings)
     if settings.engine == "auto":
         return _whatever_there_is(settings)
     if settings.engine == "transparent-background":
@@ -63,9 +73,24 @@ def _whatever_there_is(settings: Settings) -> MattingModel:
     try:
         engine, file = _found_or_fetched(settings)
     except CheckpointError as error:
+        _require_no_cuda(settings, f", and for want of a checkpoint ({error}) there is none but")
         log.warning("engine.fallback", extra={"engine": GrabCut().name, "reason": str(error)})
         return GrabCut()
     return _load_inspyrenet(engine, file, settings.device)
+
+
+def _grabcut(settings: Settings) -> GrabCut:
+    _require_no_cuda(settings, " and CUTOUT_ENGINE")
+    return GrabCut()
+
+
+def _require_no_cuda(settings: Settings, so: str) -> None:
+    """Refuse to run on the CPU, as GrabCut does, where CUDA was asked for."""
+    if settings.device == "cuda":
+        raise DeviceMissingError(
+            f"CUTOUT_DEVICE is cuda{so} grabcut, which runs on the CPU alone. A worker never falls back to "
+            "the CPU: name an engine that uses a GPU, with its checkpoint, or set CUTOUT_DEVICE=cpu."
+        )
 
 
 def _is_file(named: Path) -> bool:
@@ -86,10 +111,7 @@ def _engine_of(file: Path) -> str:
 
 
 def _found_or_fetched(settings: Settings) -> tuple[str, Path]:
-    if find_spec("torch") is None:
-        raise CheckpointError(
-            "torch is not installed; `pip install --group torch -c constraints.txt` does it"
-        )
+    _require_torch()
     folder = settings.checkpoint or MODELS
     for engine in _AUTO:
         if file := CHECKPOINTS[engine].find(folder):
@@ -123,7 +145,15 @@ def _published(settings: Settings, engine: str) -> Path:
     return given
 
 
+def _require_torch() -> None:
+    if find_spec("torch") is None:
+        raise CheckpointError(
+            "torch is not installed; `pip install --group torch -c constraints.txt` does it"
+        )
+
+
 def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
+    _require_torch()
     digests = Digests.begin(file)  # reads the file while torch is imported
     from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415 - imports torch
 
@@ -131,6 +161,7 @@ def _load_inspyrenet(engine: str, file: Path, device: str) -> MattingModel:
 
 
 def _load_package(settings: Settings) -> MattingModel:
+    _require_torch()
     digests = Digests.begin(_published(settings, "inspyrenet-base"))
     from worker.matting.transparent_background import load_package  # noqa: PLC0415 - imports torch
 

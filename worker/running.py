@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from shared.errors import InternalError, JobTimeoutError, ShuttingDownError
+from shared.errors import DeviceLostError, InternalError, JobTimeoutError, ShuttingDownError
 from shared.logs import bound, bound_fields
 from shared.threads import Threads
 
@@ -114,6 +114,18 @@ def _started(work: Callable[[], Any]) -> _Result:
 
     _THREADS.start(run)
     return result
+
+
+def end_over(error: DeviceLostError, stopping: threading.Event, die: Callable[[], object]) -> None:
+    """Say once that the device is lost, and end the process beside whoever has yet to be answered."""
+    if stopping.is_set():
+        return
+    stopping.set()
+    log.critical("worker.device_lost", exc_info=error)
+    try:
+        _THREADS.start(die)
+    except RuntimeError:
+        die()  # the system has no thread to spare
 
 
 def die_now(code: int = 70) -> NoReturn:

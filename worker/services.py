@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shared.errors import DeviceLostError
 from shared.ledger import Ledger
 from shared.side_by_side import Beside, here
 from worker.beats import Pulse
@@ -34,5 +35,6 @@ class Services:
     run: Runner = run_here
     beside: Beside = here  #: how pictures are stored while the next ones are made
     start_pulse: Callable[[Pulse], None] = Pulse.start
+    on_lost_device: Callable[[DeviceLostError], object] = lambda _error: None  #: ends the process, soon
     is_stopping: Callable[[], bool] = lambda: False
     monotonic: Callable[[], float] = time.monotonic

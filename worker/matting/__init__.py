@@ -9,6 +9,10 @@ from typing import Protocol, runtime_checkable
 from worker.arrays import Alpha, Rgb
 
 
+class DeviceMissingError(Exception):
+    """The device that was asked for is not there, or the engine has no use for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matting:
     """What an engine found in a photo."""

@@ -4,14 +4,11 @@ import logging
 
 import torch
 
+from worker.matting import DeviceMissingError
 from worker.matting.layers import Layers, OneDnnLayers, TorchLayers
 from worker.matting.weights import Verified, name_of
 
 log = logging.getLogger(__name__)
-
-
-class DeviceMissingError(Exception):
-    """The device that was asked for is not there."""
 
 
 def choose_device(device: str) -> torch.device:

@@ -1,5 +1,6 @@
 """Reads a checkpoint's digests beside whatever else a start has to do: hashing lets go of the interpreter."""
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ class Digests:
             )
         threads = ThreadPoolExecutor(2, "digest")
         sha256 = threads.submit(digest_of, file, "sha256")
-        # A second core that reads 360 MB once more is missing while the network is built.
-        is_asked_for = file.suffix != ".safetensors" and not _own(file).is_file()
+        # A second core that reads 360 MB once more is missing while a network is built; what was converted
+        # names its engine.
+        is_asked_for = file.suffix != ".safetensors"
         md5 = (
             threads.submit(digest_of, file, "md5").result if is_asked_for else partial(digest_of, file, "md5")
         )
@@ -41,24 +43,24 @@ class Digests:
         return self._sha256.result()
 
     def require_known(self, engine: str, published: Mapping[str, Checkpoint] = CHECKPOINTS) -> None:
-        """Raise ``CheckpointError`` unless somebody vouches for the file, for this engine."""
+        """Raise ``CheckpointError`` unless somebody vouches for the file, and it was not another engine's.
+
+        Names and shapes of the published files are the same: only their digests tell them apart.
+        """
+        self._refuse_anothers(engine, published)
         own = _own(self.file)
         if own.is_file():
             return _require_own(own, self.sha256)
         expected, found = published[engine], self._md5()
         if found == expected.md5:
             return None
-        self._refuse_anothers(engine, published)
         raise CheckpointError(
             f"{self.file} has the md5 {found}, expected {expected.md5}: it is damaged, or not what was "
             f"published. Fetch it again; if the weights are your own, write `sha256sum` of the file to {own}."
         )
 
     def require_original(self, engine: str, published: Mapping[str, Checkpoint] = CHECKPOINTS) -> None:
-        """Raise ``CheckpointError`` if it was converted, or is another engine's, whoever vouches for it.
-
-        This reads the file once more: a start has no time for it.
-        """
+        """Raise ``CheckpointError`` if it was converted, or is another engine's, whoever vouches for it."""
         if self.file.suffix == ".safetensors":
             raise CheckpointError(
                 f"{self.file} was converted already. Name the file that it was made from, as published: "
@@ -79,8 +81,12 @@ def _own(file: Path) -> Path:
 
 
 def _require_own(own: Path, found: str) -> None:
-    words = own.read_text().split()
-    if not words or words[0] != found:
+    words = own.read_text("utf-8-sig", errors="replace").lower().split()
+    if not words or not re.fullmatch("[0-9a-f]{64}", words[0]):
+        raise CheckpointError(
+            f"{own} is not what `sha256sum` writes: 64 digits and letters, in UTF-8, and the name."
+        )
+    if words[0] != found:
         raise CheckpointError(
             f"The file beside {own} has the sha256 {found}, which is not what stands there."
         )

@@ -1,9 +1,11 @@
 """InSPyReNet behind the port: one photo in, its opacity out, one network for every job of the process."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,6 +35,7 @@ class InspyrenetEngine:
     checkpoint_sha256: str
     network: InSPyReNet
     device_queue: ThreadPoolExecutor
+    exact: Callable[[], InSPyReNet] | None = None  #: builds the network in float32, if it runs in less
 
     def alpha(self, rgb: Rgb) -> Matting:
         """Implement ``MattingModel``."""
@@ -42,11 +45,20 @@ class InspyrenetEngine:
 
     @torch.inference_mode()
     def _see(self, small: Tensor, height: int, width: int) -> Matting:
-        logits = self.network(small)
-        require_finite(logits)
+        logits = self._logits(small)
         alpha: Alpha = enlarged(stretched(logits)[0], height, width).cpu().numpy()
         has_subject = bool(shows_subject(logits)[0])
         return Matting(alpha=alpha, has_subject=has_subject, seen_px=self.network.side_px)
+
+    def _logits(self, small: Tensor) -> Tensor:
+        logits = self.network(small)
+        if self.exact and not logits.isfinite().all():
+            log.warning("engine.overflowed")
+            logits = self.exact()(
+                small
+            )  # built for this photo: kept, it would take a second network's memory
+        require_finite(logits)
+        return logits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +88,7 @@ def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEng
     precision = choose_precision(where, weights.verified)
     facts = {"precision": name_of(precision), "weights": weights.precision}
     log.info("engine.precision", extra={"device": str(where), **facts})
-    network = build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
+    network = _built(engine, weights, where, precision)
     kind = partial(InspyrenetOnCuda, device=where) if where.type == "cuda" else InspyrenetEngine
     return kind(
         name=engine,
@@ -84,7 +96,17 @@ def load_inspyrenet(engine: str, digests: Digests, device: str) -> InspyrenetEng
         checkpoint_sha256=weights.sha256,
         network=network,
         device_queue=ThreadPoolExecutor(1, "network"),
+        exact=None if precision == torch.float32 else partial(in_float32, engine, digests.file, where),
     )
+
+
+def in_float32(engine: str, file: Path, where: torch.device) -> InSPyReNet:
+    """Read a checkpoint again, and build its network in float32."""
+    return _built(engine, read_weights(Digests.begin(file), engine), where, torch.float32)
+
+
+def _built(engine: str, weights: Weights, where: torch.device, precision: torch.dtype) -> InSPyReNet:
+    return build_inspyrenet(weights.tensors, layers_for(where, precision), CHECKPOINTS[engine].side_px)
 
 
 def _version(where: torch.device, precision: torch.dtype, weights: Weights) -> str:

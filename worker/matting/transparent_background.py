@@ -18,7 +18,9 @@ from worker.matting import Matting
 from worker.matting.devices import choose_device
 from worker.matting.digests import Digests
 from worker.matting.network_faults import once_more_without_memory, require_finite
+from worker.matting.package_process import PackageMissingError
 from worker.matting.saliency import enlarged, shows_subject, square, stretched
+from worker.matting.weights import read_published
 
 #: What importing torchvision registers its own code for.  Beside a torch for the CPU its library of kernels
 #: does not load, and it then fails over names that nobody has defined.
@@ -30,7 +32,23 @@ _kept: list[torch.library.Library] = []
 
 
 def package() -> Any:
-    """Import the package, beside whichever torch there is."""
+    """Import the package, beside whichever torch there is.
+
+    Raises
+    ------
+    PackageMissingError
+        If it, or something that it needs, is not installed.
+    """
+    try:
+        return _imported()
+    except ModuleNotFoundError as error:
+        raise PackageMissingError(
+            f"{error}: the engine transparent-background needs "
+            "`pip install --group transparent-background -c constraints.txt`."
+        ) from error
+
+
+def _imported() -> Any:
     try:
         import transparent_background  # noqa: PLC0415 - heavy, and absent in most installations
     except RuntimeError:
@@ -94,9 +112,12 @@ def load_package(digests: Digests, device: str) -> TransparentBackground:
         If the file cannot be used.
     DeviceMissingError
         If the device is not there.
+    PackageMissingError
+        If the package is not installed.
     """
     where = choose_device(device)
     digests.require_known("inspyrenet-base")
+    read_published(digests.file)  # says in a sentence what torch would say in pages
     side_px = CHECKPOINTS["inspyrenet-base"].side_px
     return TransparentBackground(
         network=network(digests.file, side_px, str(where)),

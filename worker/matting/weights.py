@@ -4,7 +4,6 @@ Nothing is unpickled but tensors, and no file is used before its digest has been
 """
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,15 +49,24 @@ def read_weights(digests: Digests, engine: str, folded: Mapping[str, Shape] | No
 
 
 def read_published(file: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file of the published kind, whose digest is known; mapped, not read."""
+    """Return the tensors of a file of the published kind, whose digest is known; mapped, not read.
+
+    One that torch wrote before 1.6 cannot be mapped, and is read.
+    """
     try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+    except Exception as error:  # a damaged pickle raises what it likes, IndexError and struct.error too
         raise CheckpointError(f"{file} does not hold tensors and nothing else: {_short(error)}") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise CheckpointError(f"{file} does not hold tensors by their names.")
     require_shapes(file, tensors, dict(shapes()))
     return tensors
+
+
+def _is_zip(file: Path) -> bool:
+    """Whether a file begins as torch's have since 1.6; a truncated one does too."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
 
 
 def _read_converted(digests: Digests, engine: str, folded: Mapping[str, Shape]) -> Weights:
