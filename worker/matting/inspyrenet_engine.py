@@ -54,9 +54,8 @@ class InspyrenetEngine:
         logits = self.network(small)
         if self.exact and not logits.isfinite().all():
             log.warning("engine.overflowed")
-            logits = self.exact()(
-                small
-            )  # built for this photo: kept, it would take a second network's memory
+            # Built for this photo: kept, it would take a second network's memory.
+            logits = self.exact()(small)
         require_finite(logits)
         return logits
 
