@@ -57,18 +57,19 @@ def disc(side_px: int) -> Any:
     return ((radius - torch.hypot(at[:, None], at)) / rim + 0.5).clamp(0, 1)
 
 
-def ours(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
-    """Load our engine as a worker does."""
+def ours(checkpoint: Path, engine: str, device: str) -> tuple[float, Whole, Timed]:
+    """Load our engine as a worker does: the file is read for its digest while torch is imported."""
     from dataclasses import replace  # noqa: PLC0415
 
     from worker.matting.digests import Digests  # noqa: PLC0415
 
     digests = Digests.begin(checkpoint)
+    import torch  # noqa: PLC0415
+
+    torch_at_s = time.monotonic()
     from worker.matting.inspyrenet_engine import load_inspyrenet  # noqa: PLC0415
 
     loaded = load_inspyrenet(engine, digests, device)
-    import torch  # noqa: PLC0415
-
     network = Timed(loaded.network, partial(torch.logit, eps=1e-6))
     model = replace(loaded, network=network)  # type: ignore[arg-type]  # it is the network in every respect
 
@@ -86,11 +87,14 @@ def ours(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
         rgba = np.empty((*alpha.shape, 4), np.uint8)
         cv2.mixChannels([unmix(rgb, alpha), alpha], [rgba], [0, 0, 1, 1, 2, 2, 3, 3])
 
-    return whole, network
+    return torch_at_s, whole, network
 
 
-def theirs(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
+def theirs(checkpoint: Path, engine: str, device: str) -> tuple[float, Whole, Timed]:
     """Load the package by its own interface."""
+    import torch  # noqa: F401, PLC0415
+
+    torch_at_s = time.monotonic()
     from PIL import Image  # noqa: PLC0415
 
     from worker.matting.transparent_background import package  # noqa: PLC0415
@@ -103,17 +107,16 @@ def theirs(checkpoint: Path, engine: str, device: str) -> tuple[Whole, Timed]:
         with Image.open(photo) as image:
             remover.process(image.convert("RGB"), type="rgba")
 
-    return whole, network
+    return torch_at_s, whole, network
 
 
 def main(side: str, checkpoint: Path, engine: str, device: str = "cpu") -> None:
     """Load, say so, and answer until nothing more is asked."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what the package prints must not stand among the answers
-    import torch  # noqa: PLC0415 - both sides need it, and it is told apart
-
-    torch_at_s = time.monotonic()
-    whole, network = (ours if side == "ours" else theirs)(checkpoint, engine, device)
+    torch_at_s, whole, network = (ours if side == "ours" else theirs)(checkpoint, engine, device)
     print(json.dumps({"torch_at_s": torch_at_s, "loaded_at_s": time.monotonic()}), file=answers, flush=True)
+    import torch  # noqa: PLC0415
+
     for line in sys.stdin:
         network.seconds.clear()
         began = time.perf_counter()
