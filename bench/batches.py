@@ -42,7 +42,9 @@ def _rows(network: InSPyReNet, small: Tensor, precision: str, rounds: int) -> It
     for count in _TOGETHER:
         what = f"{count} photos together at {_SIDE_PX}, {precision}"
         alone = partial(_one_after_the_other, network, [small] * count)
-        turns = in_turns(what, rounds, timed(partial(network, small.repeat(count, 1, 1, 1))), timed(alone))
+        turns = in_turns(
+            what, rounds, timed(partial(network.together, small.repeat(count, 1, 1, 1))), timed(alone)
+        )
         ours_ms, theirs_ms = median(turns.ours) * 1000, median(turns.theirs) * 1000
         yield Row(what=what, unit="ms", ours=ours_ms, theirs=theirs_ms)
 
