@@ -34,6 +34,7 @@ class Release(Enum):
     STORAGE = "storage"
     QUEUE = "queue"
     SHUTDOWN = "shutdown"
+    BUSY = "busy"
     BUG = "bug"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out-of-memory"

@@ -4,6 +4,7 @@ import pytest
 
 from tests.chaos.errands import asked_and_killed
 from tests.chaos.kills import api_killed, worker_killed
+from tests.chaos.ready import killed_while_ready
 from tests.chaos.rows import Effort
 
 pytestmark = pytest.mark.system
@@ -16,6 +17,13 @@ def test_a_worker_killed_around_any_call_is_made_good(tmp_path) -> None:
     finding = worker_killed(tmp_path, TWICE)
     assert finding.violations == []
     assert finding.runs >= 2 * 21
+
+
+def test_a_worker_killed_while_a_job_stands_ready_is_made_good(tmp_path) -> None:
+    """Fault W9: SIGKILL and SIGTERM of a real process of one slot with two jobs."""
+    finding = killed_while_ready(tmp_path, TWICE)
+    assert finding.violations == []
+    assert finding.runs >= 2 * 9
 
 
 def test_an_api_killed_around_any_call_keeps_its_promises(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Slots bound how many jobs render at once; one that only stores its pictures lets the next one in."""
+"""Slots bound how many jobs render at once, how many store beside them, and how many stand ready."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import WorkerBusyError
+import worker.slots
+from shared.errors import ShuttingDownError, WorkerBusyError
 from tests.world import JOB, Process, World
 from worker.handler import Outcome
 from worker.services import Patience
@@ -31,9 +32,10 @@ def test_slots_are_given_back_once_however_often_it_is_said() -> None:
     slot.give_back()
     slot.give_back()
     take(slots)
-    threading.Thread(target=slot.give_back).start()
-    with pytest.raises(WorkerBusyError):
-        take(slots, within_s=0.05)
+    again = threading.Thread(target=slot.give_back)
+    again.start()
+    again.join()
+    assert_full(slots)
 
 
 def test_a_job_that_must_run_alone_goes_before_those_that_need_one_slot() -> None:
@@ -135,6 +137,124 @@ def test_a_job_that_runs_alone_hands_nothing_on() -> None:
     assert_full(slots)
     alone.give_back()
     take(slots)
+
+
+# --- standing ready ---------------------------------------------------------------------------------
+
+
+def ready(slots: Slots) -> Slot:
+    """Take a place to stand ready, where no slot is free."""
+    slot = take(slots, within_s=WITHIN_S)
+    assert not slot.taken
+    return slot
+
+
+def test_as_many_stand_ready_as_there_are_slots() -> None:
+    slots = Slots(2)
+    at_work = [take(slots), take(slots)]
+    ready(slots), ready(slots)
+    with pytest.raises(WorkerBusyError):
+        take(slots, within_s=0.05)
+    at_work[0].give_back()
+    ready(slots)
+
+
+def test_the_first_to_stand_ready_gets_the_next_slot_and_nobody_passes_it() -> None:
+    slots = Slots(1)
+    at_work, first = take(slots), ready(slots)
+    at_work.give_back()
+    assert first.taken == 1
+    first.enter(within_s=0)
+    second = ready(slots)
+    assert_full(slots)
+    first.hand_on()
+    assert second.taken == 1
+    assert_full(slots)
+
+
+def test_a_free_slot_is_entered_without_waiting() -> None:
+    take(Slots(1)).enter(within_s=0)
+
+
+def test_one_that_stands_ready_waits_no_longer_than_it_is_told() -> None:
+    slots = Slots(1)
+    take(slots)
+    waiting = ready(slots)
+    with pytest.raises(WorkerBusyError):
+        waiting.enter(within_s=0.05)
+
+
+def test_one_that_stands_ready_in_a_worker_that_stops_hears_of_it() -> None:
+    slots = Slots(1, is_stopping=lambda: True)
+    take(slots)
+    with pytest.raises(ShuttingDownError):
+        ready(slots).enter(within_s=WITHIN_S)
+
+
+def test_one_that_stands_ready_no_more_gives_its_place_to_another() -> None:
+    slots = Slots(1)
+    at_work, first = take(slots), ready(slots)
+    first.give_back()
+    first.give_back()
+    second = ready(slots)
+    at_work.give_back()
+    assert (first.taken, second.taken) == (0, 1)
+
+
+def test_the_line_is_kept() -> None:
+    slots = Slots(2)
+    at_work = [take(slots), take(slots)]
+    first, second = ready(slots), ready(slots)
+    at_work[0].give_back()
+    assert (first.taken, second.taken) == (1, 0)
+
+
+def test_a_slot_that_comes_free_wakes_who_stands_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.slots, "_LOOK_S", 10 * WITHIN_S)
+    slots = Slots(1)
+    at_work, waiting = take(slots), ready(slots)
+    with ThreadPoolExecutor(1) as pool:
+        entered = pool.submit(waiting.enter, within_s=10 * WITHIN_S)
+        while not slots._changed._waiters:
+            pass
+        at_work.give_back()
+        entered.result(WITHIN_S)
+
+
+def test_a_job_that_must_run_alone_waits_for_those_who_stand_ready() -> None:
+    """They have claimed: the death it may bring would count for them too."""
+    slots = Slots(1)
+    at_work, waiting = take(slots), ready(slots)
+    assert_full(slots, alone=True)
+    at_work.give_back()
+    assert_full(slots, alone=True)
+    waiting.give_back()
+    take(slots, alone=True)
+
+
+def test_nobody_stands_ready_beside_a_job_that_runs_alone() -> None:
+    slots = Slots(2)
+    alone = take(slots, alone=True)
+    with pytest.raises(WorkerBusyError):
+        take(slots, within_s=0.05)
+    alone.give_back()
+    take(slots), take(slots)
+    ready(slots)
+
+
+def test_nobody_begins_to_stand_ready_while_a_job_waits_to_run_alone() -> None:
+    slots = Slots(1)
+    at_work, waiting = take(slots), ready(slots)
+    with ThreadPoolExecutor(1) as pool:
+        alone = pool.submit(slots.take, alone=True, within_s=WITHIN_S)
+        while not slots._waiting_for_all:
+            pass
+        at_work.give_back()
+        with pytest.raises(WorkerBusyError):
+            take(slots, within_s=0.05)
+        waiting.enter(within_s=0)  # it was here before
+        waiting.give_back()
+        assert alone.result(WITHIN_S).taken == 1
 
 
 def test_one_photo_is_cut_out_while_the_pictures_of_another_are_being_stored(tmp_path: Path) -> None:

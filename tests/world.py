@@ -244,9 +244,9 @@ class World:
     def sweep(self) -> dict[str, int]:
         return Sweep(ledger=self.ledger(), monotonic=self.clock.monotonic).run()
 
-    def cancel(self) -> Terminal:
+    def cancel(self, job_id: str = JOB) -> Terminal:
         terminal = Terminal(status="cancelled", at=self.clock(), settled_by="client")
-        return settling.settle(self.ledger(), JOB, 0, terminal)
+        return settling.settle(self.ledger(), job_id, 0, terminal)
 
     def tick_pulses(self) -> None:
         """Let every pulse beat once, as its thread would."""

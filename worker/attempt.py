@@ -9,26 +9,24 @@ from functools import partial
 from typing import Any
 
 from shared import records, settling
-from shared.checksums import crc32c
 from shared.errors import (
     DeviceLostError,
     EngineUnavailableError,
-    InputGoneError,
     InternalError,
     JobTimeoutError,
     NameTakenError,
-    NoSuchObjectError,
     OutOfMemoryError,
     PermanentError,
     QueueUnavailableError,
     ShuttingDownError,
-    StoreUnavailableError,
     TransientError,
+    WorkerBusyError,
 )
 from shared.history import COUNTED, Release
 from shared.jobs import Claim, Standing
 from shared.records import Accepted, PhotoPin, Terminal
 from worker.beats import Pulse
+from worker.download import download
 from worker.errands import Errands
 from worker.matting import MattingModel
 from worker.pipeline import Artifact, Rendered, render
@@ -49,6 +47,7 @@ _RELEASES: tuple[tuple[type[BaseException], Release], ...] = (
     (ShuttingDownError, Release.SHUTDOWN),
     (DeviceLostError, Release.SHUTDOWN),  # for that is what follows
     (QueueUnavailableError, Release.QUEUE),
+    (WorkerBusyError, Release.BUSY),
     (TransientError, Release.STORAGE),
     (InternalError, Release.BUG),
 )
@@ -79,6 +78,7 @@ class Attempt:
         self._until = self.arrived + self.services.patience.deadline_s
         self._looked = self.services.monotonic()
         self._has_begun = False
+        self._stood_ready_ms = 0.0
 
     def settle(self) -> bool:
         """Bring the epoch to its end; ``False`` if the delivery has to come again."""
@@ -156,6 +156,7 @@ class Attempt:
         accepted = self.promise.result()
         self._require_engine(accepted)
         photo = self._download(accepted.photo)
+        self._enter()
         rendered = render(photo, accepted.recipe, self.model, checkpoint=self._checkpoint, keep=self._keep)
         del photo
         self.slot.hand_on()
@@ -170,18 +171,16 @@ class Attempt:
             raise EngineUnavailableError(f"The job asks for {wanted}; deployed is {self.model.name}.")
 
     def _download(self, pin: PhotoPin) -> bytes:
-        """Read the photo that was accepted, and no other."""
         began = self.services.monotonic()
-        try:
-            blob = self._ledger.store.read(pin.name)
-        except NoSuchObjectError as error:
-            raise InputGoneError from error
-        if blob.stat.generation != pin.generation:
-            raise InputGoneError("The uploaded photo was replaced by another one.")
-        if crc32c(blob.data) != pin.crc32c:
-            raise StoreUnavailableError("The photo's bytes were damaged on their way.")
+        photo = download(self._ledger.store, pin)
         self.timings_ms["download"] = self._ms_since(began)
-        return blob.data
+        return photo
+
+    def _enter(self) -> None:
+        """Wait until the slot is there; what that takes counts as waiting in the queue."""
+        began = self.services.monotonic()
+        self.slot.enter(within_s=self.arrived + self.services.patience.for_a_slot_s - began)
+        self._stood_ready_ms = self._ms_since(began)
 
     def _checkpoint(self, stage: str) -> None:
         """Stop between two stages if there is a reason to."""
@@ -224,9 +223,9 @@ class Attempt:
 
     def _succeeded(self, rendered: Rendered, began: float) -> Terminal:
         waited = self.standing.history.now - self.standing.began
-        queue_ms = round(waited.total_seconds() * 1000, 1)
+        queue_ms = round(waited.total_seconds() * 1000 + self._stood_ready_ms, 1)
         timings = {"queue": queue_ms, **self.timings_ms, **rendered.timings_ms}
-        timings["total"] = round(queue_ms + self._ms_since(began), 1)
+        timings["total"] = round(queue_ms - self._stood_ready_ms + self._ms_since(began), 1)
         pictures = dict(self.results)
         return Terminal(
             status="succeeded",

@@ -14,36 +14,54 @@ _LOOK_S = 0.1
 
 @dataclass
 class Slots:
-    """A fixed number of slots; a job that runs alone takes all of them, and waits for those who store."""
+    """A fixed number of slots, and as many places to stand ready for one.
+
+    A job that stands ready has claimed what it is about to do and reads its photo meanwhile, so that a slot
+    waits for no store; the first to stand there gets the next slot.  A job that runs alone takes all slots,
+    waits for those who store or stand ready, and lets nobody stand ready beside it.
+    """
 
     count: int
     is_stopping: Callable[[], bool] = lambda: False
     _taken: int = 0
     _storing: int = 0  #: jobs that have handed their slot on; never more than there are slots
+    _ready: deque["Slot"] = field(default_factory=deque)  #: jobs without a slot; as many at most
     _finished: deque["Slot"] = field(default_factory=deque)  #: to be handed on once there is room
+    _is_alone: bool = False  #: the job at work may take its neighbours along
     _waiting_for_all: int = 0  #: a job that runs alone goes first, or it would never find all slots free
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, *, alone: bool, within_s: float) -> "Slot":
-        """Take one slot, or all for a job that must run alone.
+        """Take a slot or a place to stand ready, or all slots for a job that must run alone.
+
+        Who has no time left to wait gets a slot or nothing.
 
         Raises
         ------
         WorkerBusyError
-            If none came free within the time given.
+            If neither came free within the time given.
         ShuttingDownError
             If the process is being stopped.
         """
-        wanted, until = self.count if alone else 1, time.monotonic() + within_s
+        until, slot = time.monotonic() + within_s, Slot(slots=self, alone=alone)
         with self._changed:
             self._waiting_for_all += alone
             try:
-                while self._is_full(wanted, alone=alone):
-                    self._wait(until, within_s)
-                self._taken += wanted
+                while not self._has_room(alone=alone, may_wait=within_s > 0):
+                    self._wait(until)
+                self._is_alone = alone
+                self._ready.append(slot)
+                self._fill()
             finally:
                 self._waiting_for_all -= alone
-        return Slot(slots=self, taken=wanted, alone=alone)
+        return slot
+
+    def enter(self, slot: "Slot", *, within_s: float) -> None:
+        """Wait until one that stands ready has its slot; errors as of ``take``."""
+        until = time.monotonic() + within_s
+        with self._changed:
+            while not slot.taken:
+                self._wait(until)
 
     def hand_on(self, slot: "Slot") -> None:
         """Count a slot's job among those who store, as soon as there is room for one more."""
@@ -54,6 +72,10 @@ class Slots:
     def give_back(self, slot: "Slot") -> None:
         """Take back whatever a slot's job still holds."""
         with self._changed:
+            if slot in self._ready:
+                self._ready.remove(slot)
+            if slot.alone and slot.taken:
+                self._is_alone = False
             self._change(slot, taken=0, storing=0)
             self._hand_on()
 
@@ -67,30 +89,43 @@ class Slots:
         self._taken += taken - slot.taken
         self._storing += storing - slot.storing
         slot.taken, slot.storing = taken, storing
+        self._fill()
         self._changed.notify_all()
 
-    def _is_full(self, wanted: int, *, alone: bool) -> bool:
-        if alone and self._storing:
-            return True
-        return self._taken + wanted > self.count or (self._waiting_for_all > 0 and not alone)
+    def _fill(self) -> None:
+        """Give what is free to those who stand ready."""
+        while self._ready and self._taken < self.count:
+            slot = self._ready.popleft()
+            self._change(slot, taken=self.count if slot.alone else 1, storing=0)
 
-    def _wait(self, until: float, within_s: float) -> None:
+    def _has_room(self, *, alone: bool, may_wait: bool) -> bool:
+        if alone:
+            return not (self._taken or self._storing)  # nor does anybody stand ready: a slot would be free
+        if self._waiting_for_all or self._is_alone:
+            return False
+        return self._taken < self.count or (may_wait and len(self._ready) < self.count)
+
+    def _wait(self, until: float) -> None:
         left_s = until - time.monotonic()
         if self.is_stopping():
             raise ShuttingDownError("The worker is being stopped.")
         if left_s <= 0:
-            raise WorkerBusyError(f"All {self.count} slots were taken for {within_s:.0f} s.")
+            raise WorkerBusyError(f"All {self.count} slots were taken.")
         self._changed.wait(min(left_s, _LOOK_S))
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """What one job holds of the slots; only ``Slots`` changes it."""
 
     slots: Slots
-    taken: int
     alone: bool
+    taken: int = 0  #: none while it stands ready
     storing: int = 0
+
+    def enter(self, *, within_s: float) -> None:
+        """Go on once the slot is there; one that was free has been taken already."""
+        self.slots.enter(self, within_s=within_s)
 
     def hand_on(self) -> None:
         """Let the next job render while this one's pictures are being stored.

@@ -15,6 +15,7 @@ from tests.chaos import (
     poison,
     proven,
     publications,
+    ready,
     simulated,
     slow,
     stops,
@@ -46,6 +47,11 @@ MATRIX = (
     ),
     Entry(row="B", fault="bugs planted on purpose", scenario=planted.planted, how="simulation"),
     Entry(row="W", fault="kill -9 of the worker around every call of a port", scenario=kills.worker_killed),
+    Entry(
+        row="W9",
+        fault="kill -9 and SIGTERM of the worker while a job stands ready for its slot",
+        scenario=ready.killed_while_ready,
+    ),
     Entry(row="A", fault="kill -9 of the API around every call of a port", scenario=kills.api_killed),
     _by_tests("A2", "what a killed API leaves is swept away", "test_accepting.py"),
     Entry(
