@@ -34,11 +34,12 @@ from shared.records import Terminal
 from shared.subscriptions import ACKNOWLEDGING, Subscription
 from tests.call_sites import sites_in
 from tests.promises import COUNTED_ENDS, MOST_COUNTED, Promises, require
-from tests.simulation import Proc, Simulation, Task
+from tests.simulation import WAITING, Proc, Simulation, Task
 from tests.world import photo_bytes
 from worker.beats import Pulse
 from worker.handler import Outcome
 from worker.report import withdraw
+from worker.services import Patience
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ SITES = sorted(
             f"shared/{name}.py"
             for name in ("dead_letters", "ledger", "reading", "records", "settling", "sweep")
         ),
-        *(f"worker/{name}.py" for name in ("attempt", "beats", "handler", "report")),
+        *(f"worker/{name}.py" for name in ("attempt", "beats", "download", "handler", "report")),
     )
 )
 
@@ -106,6 +107,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, seed: int, is_cloud: bool) -> None:
         self.sim = Simulation(self.tmp, seed, pace=CLOUD if is_cloud else ONE_MACHINE)
         self.sim.photo = photo_bytes(32)
+        self.sim.patience = Patience()
         queue = Reticent if is_cloud else MemoryQueue
         self.sim.queue = queue(self.sim.clock, (WORKER, DEAD), jitter=self.sim.dice.random)
         self.promises = Promises(self.sim.ledger(), self.sim.inferences)
@@ -409,8 +411,9 @@ class Machine(RuleBasedStateMachine):
             self._require_a_reason(self.promises.job(job_id))
 
     def _finish_tasks(self) -> None:
-        while tasks := self.sim.runnable():
-            self._step(tasks[0])
+        while task := self.sim.next_to_finish():
+            require(task.stop != WAITING, "I1", f"{task.job} waits for a slot that nobody holds")
+            self._step(task)
         for process in self.sim.procs:
             self._beat_all(process)
 
@@ -497,6 +500,17 @@ def _freeze_anyone(machine: Machine, dice: Random) -> None:
 def _deliver_again(machine: Machine, dice: Random) -> None:
     if machine.sim.queue.published:
         machine.deliver_again(dice.randrange(256), dice.randrange(256), dice.randint(1, 3))
+
+
+def _crowd(machine: Machine, dice: Random) -> None:
+    """Give one worker more jobs at once than it has slots, and stop somewhere among them."""
+    where = dice.randrange(256)
+    for job in dice.sample(range(len(JOBS)), 4):
+        machine.submit(job, "one", where)
+    machine.go_on(100, 0)
+    for _ in range(4):
+        machine.deliver(dice.randrange(256), where)
+    machine.go_on(dice.randint(10, 100), dice.choice([0, 0.1]))
 
 
 def _wear_out(machine: Machine, dice: Random) -> None:
@@ -603,6 +617,7 @@ _WORK: dict[Act, float] = {
     lambda m, d: m.let_time_pass(d.randint(1, 8)): 6,
     lambda m, _: m.warm_up(0): 0.5,
     lambda m, d: m.replay(d.randrange(256)): 3,
+    _crowd: 2,
 }
 _TROUBLE: dict[Act, float] = {
     lambda m, d: m.go_on(d.randint(1, 30), 0.1): 10,

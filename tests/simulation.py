@@ -23,11 +23,12 @@ from shared.sweep import Sweep
 from tests.api_world import ApiWorld
 from tests.beside import Drawn
 from tests.call_sites import sites_of_this_call
+from tests.promises import require
 from tests.world import Killed
 from worker.beats import Pulse
 from worker.handler import handle
 from worker.services import Patience, Services
-from worker.slots import Slots
+from worker.slots import Slot, Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,10 @@ class Stop:
     @property
     def is_a_call(self) -> bool:
         return self.port in {"store", "queue"}
+
+
+#: Where a task stands that waits for a slot.
+WAITING = Stop("waiting", "slots")
 
 
 @dataclass(eq=False)
@@ -87,14 +92,21 @@ class Proc:
     is_dead: bool = False
     is_frozen: bool = False
     is_stopping: bool = False
-    slots: Slots = field(default_factory=lambda: Slots(2))
+    slots: Slots = field(init=False)
     tasks: list[Task] = field(default_factory=list)
     pulses: list[Pulse] = field(default_factory=list)
     name: str = ""
     beside: Drawn | None = None  #: of the task that was begun last
 
+    def __post_init__(self) -> None:
+        self.slots = SimulatedSlots(self)
+
     def watch(self, port: object, label: str) -> Any:
         return _Port(port, label, self)
+
+    def at_work(self) -> int:
+        """How many jobs are in the middle of an inference."""
+        return sum(task.stop.port == "model" for task in self.tasks if task.stop)
 
     def clock(self) -> datetime:
         return self.simulation.clock() + self.skew
@@ -107,6 +119,29 @@ class Proc:
         if self.is_dead:
             raise Killed(stop)
         return instruction
+
+
+class SimulatedSlots(Slots):
+    """The slots of a process, one or two; who waits for one lets others go on."""
+
+    def __init__(self, process: Proc) -> None:
+        clock = process.simulation.clock
+        super().__init__(
+            process.simulation.dice.choice([1, 1, 2]), lambda: process.is_stopping, clock.monotonic
+        )
+        self._process = process
+        self._held: list[Slot] = []
+
+    def take(self, *, alone: bool, within_s: float) -> Slot:
+        slot = super().take(alone=alone, within_s=within_s)
+        holders = [one for one in self._held if one.taken or one.storing or one in self._ready]
+        self._held = [*holders, slot]
+        if len(self._held) > 1 and any(one.alone for one in self._held):
+            self._process.simulation.broken = "a job that must run alone has a neighbour"
+        return slot
+
+    def _let_change(self, within_s: float) -> None:  # noqa: ARG002 - by nobody's clock but the scheduler's
+        self._process.pause(WAITING)
 
 
 class _Port:
@@ -169,6 +204,8 @@ class Simulation(ApiWorld):
         self.inferences: Counter[tuple[str, int]] = Counter()
         self.model.during = self._infer
         self.current: Task | None = None
+        self.patience = Patience(for_a_slot_s=0)
+        self.broken: str | None = None  #: seen by a task, which takes exceptions for its own
         self.steps = 0
         self.killed_at: Counter[tuple[str, str]] = Counter()
         self._numbers = itertools.count()
@@ -196,6 +233,7 @@ class Simulation(ApiWorld):
         self.steps += 1
         self.current = task
         task.go_on(instruction)
+        require(self.broken is None, "I4", str(self.broken))
         if task.is_over:
             task.process.tasks.remove(task)
 
@@ -214,6 +252,11 @@ class Simulation(ApiWorld):
         process.tasks.clear()
         self.procs.remove(process)
 
+    def next_to_finish(self) -> Task | None:
+        """Return a task that can get on; those who wait for a slot only where nobody holds one."""
+        tasks = self.runnable()
+        return next((task for task in tasks if task.stop != WAITING), next(iter(tasks), None))
+
     def run_to_end(self, *tasks: Task) -> None:
         for task in tasks:
             while not task.is_over:
@@ -224,6 +267,8 @@ class Simulation(ApiWorld):
         if task.process.is_dead:  # killed in an errand beside this, which keeps to itself what it raises
             raise Killed
         self.inferences[task.job] += 1
+        if task.process.at_work() >= task.process.slots.count:
+            self.broken = "more inferences than slots"
         if error := task.process.pause(Stop("during", "model", sites=("model",))):
             raise error
 
@@ -244,7 +289,7 @@ class Simulation(ApiWorld):
             instance=process.name,
             start_pulse=process.pulses.append,
             is_stopping=lambda: process.is_stopping,
-            patience=Patience(for_a_slot_s=0),
+            patience=self.patience,
             **changes,
         )
 

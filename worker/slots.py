@@ -23,6 +23,7 @@ class Slots:
 
     count: int
     is_stopping: Callable[[], bool] = lambda: False
+    monotonic: Callable[[], float] = time.monotonic
     _taken: int = 0
     _storing: int = 0  #: jobs that have handed their slot on; never more than there are slots
     _ready: deque["Slot"] = field(default_factory=deque)  #: jobs without a slot; as many at most
@@ -43,7 +44,7 @@ class Slots:
         ShuttingDownError
             If the process is being stopped.
         """
-        until, slot = time.monotonic() + within_s, Slot(slots=self, alone=alone)
+        until, slot = self.monotonic() + within_s, Slot(slots=self, alone=alone)
         with self._changed:
             self._waiting_for_all += alone
             try:
@@ -58,7 +59,7 @@ class Slots:
 
     def enter(self, slot: "Slot", *, within_s: float) -> None:
         """Wait until one that stands ready has its slot; errors as of ``take``."""
-        until = time.monotonic() + within_s
+        until = self.monotonic() + within_s
         with self._changed:
             while not slot.taken:
                 self._wait(until)
@@ -106,12 +107,15 @@ class Slots:
         return self._taken < self.count or (may_wait and len(self._ready) < self.count)
 
     def _wait(self, until: float) -> None:
-        left_s = until - time.monotonic()
+        left_s = until - self.monotonic()
         if self.is_stopping():
             raise ShuttingDownError("The worker is being stopped.")
         if left_s <= 0:
             raise WorkerBusyError(f"All {self.count} slots were taken.")
-        self._changed.wait(min(left_s, _LOOK_S))
+        self._let_change(min(left_s, _LOOK_S))
+
+    def _let_change(self, within_s: float) -> None:
+        self._changed.wait(within_s)
 
 
 @dataclass(eq=False)

@@ -93,6 +93,18 @@ BUGS = (
         new="COUNTED_CLAIMS = 5",
     ),
     Bug(
+        what="a job that stands ready does not wait for its slot",
+        file="worker/slots.py",
+        old="while not slot.taken:",
+        new="while False:",
+    ),
+    Bug(
+        what="somebody stands ready beside a job that must run alone",
+        file="worker/slots.py",
+        old="if self._waiting_for_all or self._is_alone:",
+        new="if self._waiting_for_all:",
+    ),
+    Bug(
         what="a key is taken for another request",
         file="shared/ledger.py",
         old="if accepted.request_digest != request_digest:",
