@@ -82,8 +82,8 @@ def _bury(ledger: Ledger, standing: Standing) -> None:
         settling.finish_if_due(ledger, standing)
     elif standing.kind is Kind.HOPELESS:
         settling.give_up(ledger, standing, "dead-letter")
-    elif standing.kind is Kind.FREE and standing.trace.claims:
+    elif standing.kind is Kind.FREE and standing.was_tried:
         error = DeadLetteredError("The queue has given the job up after its last delivery was refused.")
         terminal = settling.failed(error, ledger, by="dead-letter", attempt=standing.trace.attempts)
         settling.settle(ledger, standing.history.job_id, standing.epoch, terminal)
-    # A job that nobody has claimed is published again by the sweep: it was never tried.
+    # A job that was never tried is published again by the sweep.

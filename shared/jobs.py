@@ -55,6 +55,11 @@ class Standing:
         last = self.trace.last_claim
         return last is not None and (last.released is None or self.reasons.get(last.number) in _HARMFUL)
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether any claim came to more than a wait for its slot."""
+        return any(self.reasons.get(number) != Release.BUSY.value for number in self.trace.claims)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

@@ -22,7 +22,7 @@ from tests.world import JOB, Process, World, push_body
 from worker.handler import Outcome, handle
 from worker.model_gate import ModelGate
 from worker.services import Patience
-from worker.slots import Slots
+from worker.slots import Slot, Slots
 
 
 @pytest.fixture
@@ -213,6 +213,22 @@ def test_a_claim_that_storage_refused_gives_its_slot_back(world: World) -> None:
     services = world.services(Process(fail), patience=Patience(for_a_slot_s=0))
     assert world.deliver(services) is Outcome.REFUSE
     services.slots.take(alone=True, within_s=0).give_back()
+
+
+def test_a_job_whose_attempt_died_while_this_one_waited_comes_again_to_run_alone(world: World) -> None:
+    class Slow(Slots):
+        def take(self, *, alone: bool, within_s: float) -> Slot:
+            if not alone:
+                world.claim(1)
+                world.clock.turn(seconds=61)
+            return super().take(alone=alone, within_s=within_s)
+
+    services = world.services(slots=Slow(1))
+    assert world.deliver(services) is Outcome.REFUSE
+    assert world.model.calls == 0
+    assert world.deliver(services) is Outcome.ACK
+    world.assert_succeeded()
+    assert world.ends_of_claims() == ["silent"]
 
 
 def test_an_attempt_that_never_begins_gives_claim_and_slot_back(world: World) -> None:

@@ -236,6 +236,18 @@ def test_a_dead_letter_settles_a_job_that_was_tried(world: ApiWorld) -> None:
     assert len(world.names("dead/")) == 1
 
 
+def test_a_dead_letter_of_a_job_that_only_waited_for_a_slot_leaves_it_to_the_sweep(world: ApiWorld) -> None:
+    """Its claims say that it was there, and not that anything was tried."""
+    world.accept()
+    world.claim(1, reason="busy")
+    world.claim(2, reason="busy")
+    assert dead_letter(world, JOB) == 204
+    assert world.job().terminal is None
+    world.claim(3, reason="shutdown")
+    assert dead_letter(world, JOB) == 204
+    assert world.job().terminal.error["slug"] == "dead-lettered"
+
+
 def test_a_dead_letter_nobody_can_read_or_place_is_acknowledged(world: ApiWorld) -> None:
     assert dead_letter(world, "job_nobody") == 204
     assert dead_letter(world, "", b"{") == 204

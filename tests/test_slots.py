@@ -149,27 +149,86 @@ def ready(slots: Slots) -> Slot:
     return slot
 
 
+def in_line(slots: Slots) -> Slot:
+    """Stand ready with everything done but what needs the slot."""
+    slot = ready(slots)
+    with pytest.raises(WorkerBusyError):
+        slot.enter(within_s=0)
+    return slot
+
+
 def test_as_many_stand_ready_as_there_are_slots() -> None:
     slots = Slots(2)
     at_work = [take(slots), take(slots)]
-    ready(slots), ready(slots)
+    in_line(slots), ready(slots)
     with pytest.raises(WorkerBusyError):
         take(slots, within_s=0.05)
     at_work[0].give_back()
     ready(slots)
 
 
-def test_the_first_to_stand_ready_gets_the_next_slot_and_nobody_passes_it() -> None:
+def test_nobody_passes_one_in_line() -> None:
     slots = Slots(1)
-    at_work, first = take(slots), ready(slots)
+    at_work, first = take(slots), in_line(slots)
     at_work.give_back()
     assert first.taken == 1
     first.enter(within_s=0)
-    second = ready(slots)
+    second = in_line(slots)
     assert_full(slots)
     first.hand_on()
     assert second.taken == 1
     assert_full(slots)
+
+
+def test_the_line_is_kept() -> None:
+    slots = Slots(2)
+    at_work = [take(slots), take(slots)]
+    first, second = in_line(slots), in_line(slots)
+    at_work[0].give_back()
+    assert (first.taken, second.taken) == (1, 0)
+
+
+def test_the_second_in_line_goes_and_the_first_keeps_its_place() -> None:
+    slots = Slots(2)
+    at_work = [take(slots), take(slots)]
+    first, second = in_line(slots), in_line(slots)
+    second.give_back()
+    at_work[0].give_back()
+    assert (first.taken, second.taken) == (1, 0)
+
+
+def test_a_photo_that_takes_long_to_read_keeps_nobody_from_a_slot() -> None:
+    slots = Slots(2)
+    at_work = [take(slots), take(slots)]
+    reading, other = ready(slots), in_line(slots)
+    at_work[0].give_back()
+    assert (reading.taken, other.taken) == (0, 1)
+    at_work[1].give_back()
+    newcomer = take(slots)
+    assert newcomer.taken == 1
+    newcomer.give_back()
+    reading.enter(within_s=0)
+
+
+@pytest.mark.parametrize(("comes_free_after_s", "is_taken"), [(29.0, True), (30.5, False)])
+def test_who_has_little_time_left_gets_a_slot_or_nothing(comes_free_after_s: float, is_taken: bool) -> None:
+    """Its claim would be given back before the slot came."""
+    now = [0.0]
+    slots = Slots(1, monotonic=lambda: now[0])
+    take(slots)
+    before = take(slots, within_s=60.0)
+
+    def change(_within_s: float) -> None:
+        now[0] += comes_free_after_s
+        before.give_back()
+
+    slots._let_change = change
+    if is_taken:
+        assert not take(slots, within_s=60.0).taken
+    else:
+        with pytest.raises(WorkerBusyError):
+            take(slots, within_s=60.0)
+        assert now == [61.0]
 
 
 def test_a_free_slot_is_entered_without_waiting() -> None:
@@ -193,20 +252,12 @@ def test_one_that_stands_ready_in_a_worker_that_stops_hears_of_it() -> None:
 
 def test_one_that_stands_ready_no_more_gives_its_place_to_another() -> None:
     slots = Slots(1)
-    at_work, first = take(slots), ready(slots)
+    at_work, first = take(slots), in_line(slots)
     first.give_back()
     first.give_back()
-    second = ready(slots)
+    second = in_line(slots)
     at_work.give_back()
     assert (first.taken, second.taken) == (0, 1)
-
-
-def test_the_line_is_kept() -> None:
-    slots = Slots(2)
-    at_work = [take(slots), take(slots)]
-    first, second = ready(slots), ready(slots)
-    at_work[0].give_back()
-    assert (first.taken, second.taken) == (1, 0)
 
 
 def test_a_slot_that_comes_free_wakes_who_stands_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +295,7 @@ def test_nobody_stands_ready_beside_a_job_that_runs_alone() -> None:
 
 def test_nobody_begins_to_stand_ready_while_a_job_waits_to_run_alone() -> None:
     slots = Slots(1)
-    at_work, waiting = take(slots), ready(slots)
+    at_work, waiting = take(slots), in_line(slots)
     with ThreadPoolExecutor(1) as pool:
         alone = pool.submit(slots.take, alone=True, within_s=WITHIN_S)
         while not slots._waiting_for_all:
@@ -252,9 +303,34 @@ def test_nobody_begins_to_stand_ready_while_a_job_waits_to_run_alone() -> None:
         at_work.give_back()
         with pytest.raises(WorkerBusyError):
             take(slots, within_s=0.05)
-        waiting.enter(within_s=0)  # it was here before
+        waiting.enter(within_s=0)  # it has its slot already
         waiting.give_back()
         assert alone.result(WITHIN_S).taken == 1
+
+
+def test_one_that_stands_ready_makes_way_for_a_job_that_must_run_alone() -> None:
+    """That job's time for a slot would not suffice for two others, one after the other."""
+    slots = Slots(1)
+    at_work, waiting = take(slots), ready(slots)
+    with ThreadPoolExecutor(2) as pool:
+        entering = pool.submit(waiting.enter, within_s=WITHIN_S)
+        alone = pool.submit(slots.take, alone=True, within_s=WITHIN_S)
+        with pytest.raises(WorkerBusyError):
+            entering.result(WITHIN_S / 2)
+        waiting.give_back()
+        at_work.give_back()
+        assert alone.result(WITHIN_S).taken == 1
+
+
+def test_an_old_word_of_one_that_ran_alone_lets_nobody_in_beside_the_next() -> None:
+    slots = Slots(2)
+    old = take(slots, alone=True)
+    old.give_back()
+    take(slots, alone=True)
+    old.give_back()
+    assert_full(slots)
+    with pytest.raises(WorkerBusyError):
+        take(slots, within_s=0.05)
 
 
 def test_one_photo_is_cut_out_while_the_pictures_of_another_are_being_stored(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A job that finds every slot taken claims and reads its photo meanwhile, and is worked on by nobody else."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -119,6 +120,18 @@ def test_one_whose_slot_never_comes_is_given_back_and_that_does_not_count(scene:
     assert scene.world.job(OTHER).terminal.attempt == 2
 
 
+def test_the_wait_for_a_slot_is_counted_from_the_delivery(scene: Scene) -> None:
+    scene.at_work()
+
+    def spy(call: str) -> None:
+        if call.startswith("after store.read inputs/"):
+            scene.world.clock.turn(seconds=WITHIN_S)
+
+    other = scene.pool.submit(scene.world.deliver, scene.services(Process(spy)), job_id=OTHER)
+    assert other.result(WITHIN_S / 2) is Outcome.REFUSE
+    assert reason(scene.world) == "busy"
+
+
 def test_no_number_of_slots_that_never_came_gives_a_job_up(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.accept()
@@ -137,7 +150,7 @@ def test_one_that_stands_ready_in_a_worker_that_stops_is_given_back(scene: Scene
     assert scene.world.model.calls == 1
 
 
-def test_one_that_was_settled_meanwhile_takes_no_time_of_the_engine(scene: Scene) -> None:
+def test_one_that_a_beat_finds_settled_takes_no_time_of_the_engine(scene: Scene) -> None:
     scene.at_work()
     other = scene.ready()
     scene.world.cancel(OTHER)
@@ -152,6 +165,8 @@ def test_one_that_was_settled_meanwhile_takes_no_time_of_the_engine(scene: Scene
 def test_the_wait_for_a_slot_is_told_as_waiting_in_the_queue(scene: Scene) -> None:
     scene.at_work()
     other = scene.ready()
+    while not scene.slots._line:
+        time.sleep(0.001)
     scene.world.clock.turn(seconds=7)
     scene.go_on.set()
     assert other.result(WITHIN_S) is Outcome.ACK

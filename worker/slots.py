@@ -16,9 +16,9 @@ _LOOK_S = 0.1
 class Slots:
     """A fixed number of slots, and as many places to stand ready for one.
 
-    A job that stands ready has claimed what it is about to do and reads its photo meanwhile, so that a slot
-    waits for no store; the first to stand there gets the next slot.  A job that runs alone takes all slots,
-    waits for those who store or stand ready, and lets nobody stand ready beside it.
+    A job that stands ready has claimed what it is about to do and reads its photo meanwhile; the first that
+    has read it gets the next slot, so that a read that stalls keeps nobody from one.  A job that runs alone
+    takes all slots, waits for those who store or stand ready, and lets nobody stand ready beside it.
     """
 
     count: int
@@ -26,7 +26,8 @@ class Slots:
     monotonic: Callable[[], float] = time.monotonic
     _taken: int = 0
     _storing: int = 0  #: jobs that have handed their slot on; never more than there are slots
-    _ready: deque["Slot"] = field(default_factory=deque)  #: jobs without a slot; as many at most
+    _ready: list["Slot"] = field(default_factory=list)  #: jobs without a slot; as many at most
+    _line: deque["Slot"] = field(default_factory=deque)  #: those of them that could go on at once
     _finished: deque["Slot"] = field(default_factory=deque)  #: to be handed on once there is room
     _is_alone: bool = False  #: the job at work may take its neighbours along
     _waiting_for_all: int = 0  #: a job that runs alone goes first, or it would never find all slots free
@@ -35,7 +36,7 @@ class Slots:
     def take(self, *, alone: bool, within_s: float) -> "Slot":
         """Take a slot or a place to stand ready, or all slots for a job that must run alone.
 
-        Who has no time left to wait gets a slot or nothing.
+        Who has little time left, less than half of it, gets a slot or nothing: a place would be given back.
 
         Raises
         ------
@@ -48,20 +49,26 @@ class Slots:
         with self._changed:
             self._waiting_for_all += alone
             try:
-                while not self._has_room(alone=alone, may_wait=within_s > 0):
+                while not self._has_room(alone=alone, may_wait=until - self.monotonic() > within_s / 2):
                     self._wait(until)
-                self._is_alone = alone
-                self._ready.append(slot)
-                self._fill()
+                self._admit(slot)
             finally:
                 self._waiting_for_all -= alone
         return slot
 
     def enter(self, slot: "Slot", *, within_s: float) -> None:
-        """Wait until one that stands ready has its slot; errors as of ``take``."""
+        """Wait until one that stands ready has its slot, or until somebody has to run alone.
+
+        Errors as of ``take``.
+        """
         until = self.monotonic() + within_s
         with self._changed:
+            if slot in self._ready:
+                self._line.append(slot)
+                self._fill()
             while not slot.taken:
+                if self._waiting_for_all:
+                    raise WorkerBusyError("Another job has to run alone, and would have to wait for two.")
                 self._wait(until)
 
     def hand_on(self, slot: "Slot") -> None:
@@ -73,8 +80,9 @@ class Slots:
     def give_back(self, slot: "Slot") -> None:
         """Take back whatever a slot's job still holds."""
         with self._changed:
-            if slot in self._ready:
-                self._ready.remove(slot)
+            for places in (self._ready, self._line):
+                if slot in places:
+                    places.remove(slot)
             if slot.alone and slot.taken:
                 self._is_alone = False
             self._change(slot, taken=0, storing=0)
@@ -94,14 +102,22 @@ class Slots:
         self._changed.notify_all()
 
     def _fill(self) -> None:
-        """Give what is free to those who stand ready."""
-        while self._ready and self._taken < self.count:
-            slot = self._ready.popleft()
+        """Give what is free to those who stand in line."""
+        while self._line and self._taken < self.count:
+            slot = self._line.popleft()
+            self._ready.remove(slot)
+            self._change(slot, taken=1, storing=0)
+
+    def _admit(self, slot: "Slot") -> None:
+        self._is_alone = slot.alone
+        if self._taken < self.count:
             self._change(slot, taken=self.count if slot.alone else 1, storing=0)
+        else:
+            self._ready.append(slot)
 
     def _has_room(self, *, alone: bool, may_wait: bool) -> bool:
         if alone:
-            return not (self._taken or self._storing)  # nor does anybody stand ready: a slot would be free
+            return not (self._taken or self._storing or self._ready)
         if self._waiting_for_all or self._is_alone:
             return False
         return self._taken < self.count or (may_wait and len(self._ready) < self.count)
