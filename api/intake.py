@@ -1,6 +1,5 @@
 """Read a submission: a photo, or the upload that holds it, and what is wanted, refused before a write."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from shared.errors import (
 )
 from shared.orders import Order, read_order
 from shared.photo_gate import PhotoFacts, inspect_photo
+from shared.same_request import request_digest
 
 _MAX_JSON_BYTES = 65_536
 _MAX_DEPTH = 32
@@ -43,9 +43,10 @@ class Submission:
     @property
     def digest(self) -> str:
         """What makes two submissions the same request."""
-        photo = {"upload": self.photo} if isinstance(self.photo, str) else {"photo": self.photo.spool.sha256}
-        asked = {"recipe": self.order.recipe.document(), "metadata": self.order.metadata, **photo}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        recipe, metadata = self.order.recipe, self.order.metadata
+        if isinstance(self.photo, str):
+            return request_digest(recipe, metadata, upload=self.photo)
+        return request_digest(recipe, metadata, photo=self.photo.spool.sha256)
 
 
 def read_submission(request: Request) -> Submission:

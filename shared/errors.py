@@ -124,6 +124,12 @@ class ShuttingDownError(TransientError):
     title = "The worker is shutting down"
 
 
+class NotHereYetError(TransientError):
+    """A later version has promised what this one cannot make."""
+
+    title = "The worker is not of this version yet"
+
+
 class DeviceLostError(TransientError):
     """The worker's device answers no call of this process any more, whichever photo it is about."""
 

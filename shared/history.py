@@ -35,6 +35,7 @@ class Release(Enum):
     QUEUE = "queue"
     SHUTDOWN = "shutdown"
     BUSY = "busy"
+    VERSION = "version"
     BUG = "bug"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out-of-memory"

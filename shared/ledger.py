@@ -31,6 +31,7 @@ from shared.pace import COMMIT_WITHIN
 from shared.ports import Clock, Queue
 from shared.reading import Reader
 from shared.records import UNKNOWN_TYPE, Accepted, PhotoPin
+from shared.same_request import is_same
 from shared.side_by_side import both
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Ledger(Reader):
         IdempotencyKeyReusedError
             If it was made for another one.
         """
-        if accepted.request_digest != request_digest:
+        if not is_same(accepted, request_digest):
             raise IdempotencyKeyReusedError(
                 "The key was used for another photo or another recipe; use a new key."
             )

@@ -11,10 +11,10 @@ from typing import Any
 from shared import records, settling
 from shared.errors import (
     DeviceLostError,
-    EngineUnavailableError,
     InternalError,
     JobTimeoutError,
     NameTakenError,
+    NotHereYetError,
     OutOfMemoryError,
     PermanentError,
     QueueUnavailableError,
@@ -28,6 +28,7 @@ from shared.records import Accepted, PhotoPin, Terminal
 from worker.beats import Pulse
 from worker.download import download
 from worker.errands import Errands
+from worker.feasible import require_feasible
 from worker.matting import MattingModel
 from worker.pipeline import Artifact, Rendered, render
 from worker.services import Services
@@ -48,6 +49,7 @@ _RELEASES: tuple[tuple[type[BaseException], Release], ...] = (
     (DeviceLostError, Release.SHUTDOWN),  # for that is what follows
     (QueueUnavailableError, Release.QUEUE),
     (WorkerBusyError, Release.BUSY),
+    (NotHereYetError, Release.VERSION),
     (TransientError, Release.STORAGE),
     (InternalError, Release.BUG),
 )
@@ -154,7 +156,7 @@ class Attempt:
     def _render(self) -> Terminal:
         began = self.services.monotonic()
         accepted = self.promise.result()
-        self._require_engine(accepted)
+        require_feasible(accepted.recipe, self.model.name)
         photo = self._download(accepted.photo)
         self._enter()
         rendered = render(photo, accepted.recipe, self.model, checkpoint=self._checkpoint, keep=self._keep)
@@ -164,11 +166,6 @@ class Attempt:
             self._errands.finish()
         self._checkpoint("settle")
         return self._succeeded(rendered, began)
-
-    def _require_engine(self, accepted: Accepted) -> None:
-        wanted = accepted.recipe.engine
-        if wanted not in {None, self.model.name}:
-            raise EngineUnavailableError(f"The job asks for {wanted}; deployed is {self.model.name}.")
 
     def _download(self, pin: PhotoPin) -> bytes:
         began = self.services.monotonic()

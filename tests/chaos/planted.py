@@ -107,7 +107,7 @@ BUGS = (
     Bug(
         what="a key is taken for another request",
         file="shared/ledger.py",
-        old="if accepted.request_digest != request_digest:",
+        old="if not is_same(accepted, request_digest):",
         new="if False:",
     ),
 )
