@@ -124,6 +124,8 @@ MATRIX = (
         "records and messages of the version before and the version after",
         "test_schema.py",
         "test_schema_replays.py",
+        "test_written_before.py",
+        "test_same_request.py",
     ),
     _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
 )
