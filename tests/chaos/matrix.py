@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tests.chaos import (
+    checkouts,
     crowds,
     deliveries,
     descriptors,
@@ -37,6 +38,8 @@ class Entry:
 def _by_tests(row: str, fault: str, *tests: str) -> Entry:
     return Entry(row=row, fault=fault, scenario=proven.by(*tests), how=", ".join(tests), has_dice=False)
 
+
+SCHEMA = ("test_schema.py", "test_schema_replays.py", "test_written_before.py", "test_same_request.py")
 
 MATRIX = (
     Entry(
@@ -119,13 +122,11 @@ MATRIX = (
     Entry(row="L1", fault="a long queue, 5 % duplicates, 1 % kills, two workers", scenario=drains.long_queue),
     Entry(row="L2", fault="100 uploads of 20 MB at once", scenario=crowds.large_uploads),
     Entry(row="L3", fault="200 clients of a byte a second", scenario=slow.slow_clients),
-    _by_tests(
-        "R1",
-        "records and messages of the version before and the version after",
-        "test_schema.py",
-        "test_schema_replays.py",
-        "test_written_before.py",
-        "test_same_request.py",
+    Entry(
+        row="R1",
+        fault="records and messages of earlier versions and the next; earlier services beside today's",
+        scenario=proven.also(checkouts.beside_earlier, *SCHEMA),
+        how=f"real processes, {', '.join(SCHEMA)}",
     ),
     _by_tests("R2", "traffic before the model is ready", "test_worker_app.py"),
 )

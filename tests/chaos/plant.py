@@ -79,6 +79,7 @@ class Plant:
             self._child("worker", fronts[1], slots, {**chaos, "skew_s": next(skew)}, f"worker-{n}")
             for n in range(workers)
         ]
+        self.guests: list[Child] = []  #: services on the same sockets that are not of this checkout
         self._fronts, self._over = fronts, threading.Event()
         urls = {"api": self.api.url, "worker": self.workers[0].url}
         routes = [
@@ -103,7 +104,7 @@ class Plant:
     # --- running --------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        for child in (self.api, *self.workers):
+        for child in (self.api, *self.workers, *self.guests):
             child.start()
         for child in (self.api, *self.workers):
             self.await_ready(child)
@@ -116,7 +117,7 @@ class Plant:
     def __exit__(self, failed: object, *_: object) -> None:
         self._over.set()
         self.pusher.stop()
-        for child in (self.api, *self.workers):
+        for child in (self.api, *self.workers, *self.guests):
             child.signal(9)
             child.wait(time.monotonic() + 5)
         for thread in self._threads:
@@ -144,7 +145,7 @@ class Plant:
 
     def _keep(self) -> None:
         while not self._over.wait(0.1):
-            for child in (self.api, *self.workers):
+            for child in (self.api, *self.workers, *self.guests):
                 child.revive()
 
     def address(self, child: Child) -> tuple[str, int]:
