@@ -7,8 +7,7 @@ Its mtime is set by us and is its generation.  Neither a killed process nor a po
 import errno
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from shared.errors import (
 from shared.folder_files import ABSENT, Found, held, make_folders, prune_folders, sync_folder, walk, walk_on
 from shared.object_names import check_name, check_prefix, clash
 from shared.ports import Blob, Listing, Page, Stat
+from shared.steady_clock import ClockNs, steady_clock
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -40,14 +40,14 @@ class FolderStore(BehindTheApi):
     root
         The folder; made if it is missing.  It must lie on a local file system.
     clock_ns
-        The host's time since 1970.
+        Time since 1970, the same for all processes; the folder's own clock if none.
     """
 
-    def __init__(self, root: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, root: Path, *, clock_ns: ClockNs | None = None) -> None:
         self._root = root.absolute()
-        self._clock_ns = clock_ns
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # photos are nobody else's business
         self._drafts = Drafts(self._root / ".tmp")
+        self._clock_ns = clock_ns or steady_clock(self._root, self._drafts.folder)
 
     def read(self, name: str) -> Blob:
         """Return an object whole; ``NoSuchObjectError`` if there is none."""
@@ -96,7 +96,7 @@ class FolderStore(BehindTheApi):
         path = self._path(name)
 
         def stamp_ns() -> int:
-            return max(self._clock_ns(), generation + 1)  # the host's clock may have been set back
+            return max(self._clock_ns(), generation + 1)  # after a boot the clock may be set back
 
         try:
             with self._looking_for(name):

@@ -151,7 +151,7 @@ def test_bytes_in_the_making_have_no_name_that_a_killed_writer_could_leave(store
     seen, seal = [], making._seal
     monkeypatch.setattr(making, "_seal", lambda *given: (seen.append({*root.rglob("*")}), seal(*given))[1])
     store.create("a/b", b"here")
-    assert seen == [{root / ".tmp", root / "a", root / "a" / "first"}]
+    assert seen == [{root / ".tmp", root / ".clock", root / "a", root / "a" / "first"}]
     assert store.read("a/b").data == b"here"
 
 
@@ -303,7 +303,7 @@ def test_folders_that_vanish_under_creators_and_walkers_are_no_error(store, root
         for writer in writers:
             writer.result()
     assert names(store) == []
-    assert sorted(path.name for path in root.iterdir()) == [".tmp", "a"]
+    assert sorted(path.name for path in root.iterdir()) == [".clock", ".tmp", "a"]
     assert list((root / "a").iterdir()) == []
 
 
@@ -372,9 +372,9 @@ def test_a_name_cannot_be_an_object_and_a_folder_at_once(make, root, first, seco
     assert store.read(second).data == b"now"
 
 
-def test_a_store_needs_its_folders_only_and_makes_them_for_its_owner_alone(root) -> None:
+def test_a_store_needs_its_folders_and_its_clock_only_and_makes_them_for_its_owner_alone(root) -> None:
     FolderStore(root / "deep" / "down")
     FolderStore(root / "deep" / "down")
     made = root / "deep" / "down"
-    assert [path.name for path in made.iterdir()] == [".tmp"]
+    assert sorted(path.name for path in made.iterdir()) == [".clock", ".tmp"]
     assert [path.stat().st_mode & 0o777 for path in (made, made / ".tmp")] == [0o700] * 2

@@ -234,3 +234,13 @@ def test_pictures_of_a_cancelled_job_go_although_an_outage_kept_their_worker_fro
     assert world.deliver() is Outcome.ACK
     assert world.names("results/") == []
     assert world.job().status == "cancelled"
+
+
+@pytest.mark.parametrize(("age_s", "waits_s"), [(0, 1), (0.4, 0.6), (1, 0), (3600, 0), (-3600, 1)])
+def test_who_lets_an_object_rest_never_waits_for_longer_than_that(
+    world: World, age_s: float, waits_s: float
+) -> None:
+    """An age below zero is one of a store whose clock was set back, as a host's may be between two boots."""
+    began, changed = world.clock(), world.clock() - timedelta(seconds=age_s)
+    world.ledger().rest(changed, began)
+    assert (world.clock() - began).total_seconds() == pytest.approx(waits_s)

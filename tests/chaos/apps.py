@@ -9,6 +9,7 @@ import resource
 import secrets
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from shared.pace import ONE_MACHINE, Pace
 from shared.settings import Settings
 from shared.side_by_side import in_thread
 from shared.sqlite_queue import SqliteQueue
+from shared.steady_clock import steady_clock
 from tests.chaos.ports import Orders
 from worker.app import Lifecycle
 from worker.matting.disc import DiscModel
@@ -50,6 +52,27 @@ def given() -> dict[str, Any]:
     return json.loads(os.environ["CHAOS"])  # noqa: TID251 - told by whoever started it
 
 
+@dataclass(frozen=True)
+class HostClock:
+    """A host's clock that is off, and may be set while services run: a file says by how many seconds."""
+
+    skew_s: float = 0.0
+    jumps: Path | None = None
+
+    def ns(self) -> int:
+        jumped_s = float(self.jumps.read_text()) if self.jumps else 0.0
+        return time.time_ns() + int((self.skew_s + jumped_s) * 1e9)
+
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(self.ns() / 1e9, UTC)
+
+    def set(self, by_s: float) -> None:
+        """Set it, whole at once."""
+        draft = self.jumps.with_suffix(".draft")
+        draft.write_text(str(by_s))
+        draft.replace(self.jumps)
+
+
 class CountedModel:
     """Finds a disc, takes its time, and writes down for whom."""
 
@@ -72,14 +95,22 @@ def keep_few_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def host_clock() -> HostClock:
+    """The clock of the host that this process believes to be on."""
+    jumps = given().get("jumps")
+    return HostClock(given().get("skew_s", 0), Path(jumps) if jumps else None)
+
+
 def ledger(settings: Settings, orders: Orders) -> Ledger:
-    skew = timedelta(seconds=given().get("skew_s", 0))
-    store, queue = FolderStore(settings.store), SqliteQueue(settings.queue)
+    clock, steady = host_clock(), None
+    if clock.jumps:  # as a store does by itself
+        steady = steady_clock(settings.store, settings.store / ".tmp", clock.ns)
+    store, queue = FolderStore(settings.store, clock_ns=steady), SqliteQueue(settings.queue, clock)
     is_bare = "files" in given()  # to look for orders takes a file too
     return Ledger(
         store=store if is_bare else orders.watch(store, "store"),
         queue=queue if is_bare else orders.watch(queue, "queue"),
-        clock=lambda: datetime.now(UTC) + skew,
+        clock=clock,
         pace=BRISK if given().get("is_brisk", True) else ONE_MACHINE,
     )
 

@@ -10,6 +10,7 @@ from tests.chaos import (
     drains,
     errands,
     freezes,
+    jumps,
     kills,
     outages,
     planted,
@@ -111,7 +112,14 @@ MATRIX = (
         "test_protocols.py::test_a_pause_detaches_the_push_and_an_emulator_that_is_restarted_does_not_undo_it",
         "test_system.py::test_a_queue_that_was_lost_is_made_good_by_the_sweep",
     ),
-    Entry(row="C1", fault="clocks an hour and a day apart", scenario=stops.clocks_apart),
+    Entry(
+        row="C1",
+        fault="clocks an hour and a day apart, and set by as much while services run",
+        scenario=proven.also(
+            proven.one_after_another(stops.clocks_apart, jumps.clock_set), "test_steady_clock.py"
+        ),
+        how="real processes, test_steady_clock.py",
+    ),
     Entry(
         row="C2",
         fault="full disks, locked files, 64 files open at most",

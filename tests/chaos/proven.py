@@ -41,6 +41,21 @@ def also(scenario: Scenario, *tests: str) -> Scenario:
     return run
 
 
+def one_after_another(*scenarios: Scenario) -> Scenario:
+    """Return a scenario that is several, each in a folder of its own."""
+
+    def run(folder: Path, effort: Effort) -> Finding:
+        met = [scenario(folder / str(number), effort) for number, scenario in enumerate(scenarios)]
+        return Finding(
+            runs=sum(each.runs for each in met),
+            violations=[violation for each in met for violation in each.violations],
+            figure="; ".join(each.figure for each in met),
+            details={name: value for each in met for name, value in each.details.items()},
+        )
+
+    return run
+
+
 def _read(report: Path) -> Finding:
     if not report.exists():
         return Finding(runs=0, figure="no report", violations=["the tests did not run"])
