@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from api.trickle import PATIENT_S
 from api.worth import FIRST_BYTES, HEAD_AT_MOST_BYTES, HeadTooLargeError, wanted_bytes
+from shared.threads import ServingPool
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,10 @@ class PatientWorker(ThreadWorker):
         self._waits: dict[Any, _Wait] = {}
         self._partings: dict[Any, _Parting] = {}
         self._looked = 0.0
+
+    def get_thread_pool(self) -> ServingPool:
+        """Return what serves requests."""
+        return ServingPool(max_workers=self.cfg.threads)
 
     # --- waiting ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from shared.errors import (
     InternalError,
     JobNotSettledError,
     MalformedRequestError,
+    MemoryShortError,
     MethodNotAllowedError,
     NotFoundError,
     ServiceError,
@@ -23,6 +24,8 @@ from shared.errors import (
 
 log = logging.getLogger(__name__)
 
+#: What Python says where the system starts no thread: its stack is memory too.
+_NO_THREAD = "can't start new thread"
 _OF_STATUS: Mapping[int, type[ServiceError]] = {
     400: MalformedRequestError,
     404: NotFoundError,
@@ -106,5 +109,7 @@ def _detail(kind: type[ServiceError], error: HTTPException) -> str:
 
 
 def _of_a_bug(error: Exception) -> Response:
+    if isinstance(error, MemoryError) or _NO_THREAD in str(error):
+        return _of_ours(MemoryShortError("There is too little memory at the moment; try again."))
     log.error("request.crashed", exc_info=error, extra={"path": request.path, "method": request.method})
     return problem(InternalError("Something went wrong on our side; quote the request id when you tell us."))

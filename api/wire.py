@@ -43,6 +43,8 @@ def _drain(response: Response) -> Response:
             is_read = not piece
     except OSError:
         log.info("request.gone")
+    except (MemoryError, ValueError):
+        is_read = False  # gunicorn's reader, which copies what it reads ahead, has found no room for it
     if not is_read:
         stop_reading(request.environ.get("gunicorn.socket"))
     _set_timeout(STALL_S)

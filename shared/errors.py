@@ -130,6 +130,12 @@ class NotHereYetError(TransientError):
     title = "The worker is not of this version yet"
 
 
+class MemoryShortError(TransientError):
+    """The process has no memory to spare, which the next moment may have."""
+
+    title = "The service is short of memory"
+
+
 class DeviceLostError(TransientError):
     """The worker's device answers no call of this process any more, whichever photo it is about."""
 

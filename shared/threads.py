@@ -8,6 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
 Work = Callable[[], object]  #: raises nothing
@@ -52,3 +53,18 @@ class Threads:
             work()
             del work  # a thread that waits holds nobody's pictures
             self._waiting.append(inbox)
+
+
+class ServingPool(ThreadPoolExecutor):
+    """A pool that serves with the threads it has where the system has none to spare.
+
+    The standard library's raises then, in the thread that takes connections in; what was submitted is in the
+    queue all the same, and is done by the threads there are.
+    """
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise

@@ -32,6 +32,7 @@ from worker.feasible import require_feasible
 from worker.matting import MattingModel
 from worker.pipeline import Artifact, Rendered, render
 from worker.services import Services
+from worker.shortage import is_shortage
 from worker.slots import Slot
 
 log = logging.getLogger(__name__)
@@ -146,9 +147,11 @@ class Attempt:
         self._has_begun = True
         try:
             return self._render()
-        except Exception:
+        except Exception as error:
             self._errands.abandon()  # what is still under way would land after it was deleted
             self._delete_own()
+            if is_shortage(error):
+                raise MemoryError(str(error)) from error
             raise
         finally:
             self.slot.give_back()

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 workers = 1
-worker_class = "gthread"
+worker_class = "worker.serving.ServingWorker"
 threads = 16
 #: The queue gives a delivery 600 s; gunicorn's own timeout does not bound a threaded request.
 timeout = 120

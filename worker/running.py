@@ -112,7 +112,10 @@ def _started(work: Callable[[], Any]) -> _Result:
         finally:
             result.done.set()
 
-    _THREADS.start(run)
+    try:
+        _THREADS.start(run)
+    except RuntimeError as error:
+        raise MemoryError("The system has no thread to spare.") from error
     return result
 
 

@@ -16,6 +16,7 @@ from shared.errors import ImageCorruptError
 from shared.photo_gate import Kind, PhotoFacts, open_photo
 from worker.arrays import OPAQUE, Alpha
 from worker.jpeg_scans import MAX_SCANS, has_too_many_scans
+from worker.shortage import require_decodable
 
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _WIDE_OPAQUE = 65_535
@@ -60,6 +61,7 @@ def read_stored(data: bytes, facts: PhotoFacts) -> Stored:
         raise
     except Exception as error:
         # Decoders raise nearly anything on damaged pixels, and each of those is the file's fault.
+        require_decodable(facts.width * facts.height)  # but without memory they do so too
         raise ImageCorruptError(
             f"The pixels of the {facts.kind.name} are damaged or cut short; upload the photo again."
         ) from error
