@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.machine import this_machine
+from tests.chaos import checkouts
 from tests.chaos.__main__ import QUICK, line
 from tests.chaos.matrix import MATRIX, Entry
 from tests.chaos.rows import Effort, Finding
@@ -39,3 +40,12 @@ def test_a_row_that_is_met_by_tests_names_no_seed() -> None:
     assert "seed" not in said.sentence()
     thrown = line(Entry(row="D6", fault="f", scenario=passes), QUICK, this_machine(), quick=False)
     assert thrown.command.endswith(" --seed 0")
+
+
+def test_where_the_history_is_missing_earlier_services_are_said_not_to_have_run(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(checkouts, "EARLIER", ("0" * 40,))
+    found = checkouts.beside_earlier(tmp_path, QUICK)
+    assert (found.runs, list(found.violations)) == (0, [])
+    assert found.figure.startswith("not run: this clone's history does not reach to 000")

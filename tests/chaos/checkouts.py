@@ -52,9 +52,9 @@ def beside_earlier(folder: Path, effort: Effort) -> Finding:
 
 def checked_out(commit: str, root: Path) -> Path | None:
     """Unpack a commit of this project, or return ``None`` where the history does not have it."""
-    words = ["git", "archive", commit]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
+    try:
+        done = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return None
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(root, filter="data")
