@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -81,6 +82,7 @@ class Plant:
         ]
         self.guests: list[Child] = []  #: services on the same sockets that are not of this checkout
         self._fronts, self._over = fronts, threading.Event()
+        self.sweep_turn = threading.Lock()  #: whoever has it sweeps; nobody else does meanwhile
         urls = {"api": self.api.url, "worker": self.workers[0].url}
         routes = [
             r.on_this_machine(
@@ -140,13 +142,17 @@ class Plant:
     def _sweep(self) -> None:
         with httpx.Client(timeout=60) as client:
             while not self._over.wait(self._pace.sweep_every.total_seconds()):
-                with contextlib.suppress(httpx.HTTPError):
+                with self.sweep_turn, contextlib.suppress(httpx.HTTPError):
                     client.post(f"{self.api.url}/internal/sweep")
 
     def _keep(self) -> None:
         while not self._over.wait(0.1):
             for child in (self.api, *self.workers, *self.guests):
                 child.revive()
+
+    def child(self, service: str) -> Child:
+        """The process of a service, or the first of them."""
+        return self.api if service == "api" else self.workers[0]
 
     def address(self, child: Child) -> tuple[str, int]:
         host, _, port = child.url.removeprefix("http://").partition(":")
@@ -167,13 +173,17 @@ class Plant:
         Order(**order).leave(self.folder / "orders" / service, name)
         return name
 
+    def take_back(self, service: str, name: str) -> None:
+        """Want an order done no more."""
+        (self.folder / "orders" / service / name).unlink(missing_ok=True)
+
     def is_done(self, service: str, name: str) -> bool:
         return not (self.folder / "orders" / service / name).exists()
 
     def require_done(self, service: str, name: str, what: str) -> None:
         """Take an order back that nobody has come to, and say so."""
         if not self.is_done(service, name):
-            (self.folder / "orders" / service / name).unlink(missing_ok=True)
+            self.take_back(service, name)
             raise NeverCameError(what)
 
     def pause(self) -> None:
@@ -188,9 +198,12 @@ class Plant:
     def new_id(self) -> str:
         return f"job_{next(self._numbers):016}"
 
-    def accept(self, job_id: str, *, publishes: bool = True) -> None:
-        """Promise a job as the API does, without it."""
-        now, data = datetime.now(UTC), self.photo
+    def accept(
+        self, job_id: str, *, publishes: bool = True, ledger: Ledger | None = None, **changes: Any
+    ) -> None:
+        """Promise a job as the API does, without it; or as it did when another ledger's clock was right."""
+        ledger = ledger or self.ledger
+        now, data = ledger.clock(), self.photo
         pin = PhotoPin(
             name=records.input_name(f"upload-{job_id}"), generation=0, bytes=len(data), crc32c=crc32c(data),
             sha256="0" * 64, content_type="image/jpeg", width=32, height=32,
@@ -202,13 +215,13 @@ class Plant:
             photo=pin,
             request_digest="d",
         )
-        self.ledger.accept(job_id, accepted, self.folder / "photo.jpg")
+        ledger.accept(job_id, replace(accepted, **changes), self.folder / "photo.jpg")
         if publishes:
-            self.ledger.publish(job_id, 0, 0, by="api")
+            ledger.publish(job_id, 0, 0, by="api")
 
-    def submit(self, key: str, timeout_s: float = 30) -> httpx.Response:
-        """Submit a photo as a client does; the request carries its key as its id too."""
-        url, headers = f"{self.api.url}/v1/jobs", {"Idempotency-Key": key, "X-Request-Id": key}
+    def submit(self, key: str, timeout_s: float = 30, request_id: str | None = None) -> httpx.Response:
+        """Submit a photo as a client does; the request carries its key as its id, unless it has another."""
+        url, headers = f"{self.api.url}/v1/jobs", {"Idempotency-Key": key, "X-Request-Id": request_id or key}
         return loopback.post(url, files={"image": self.photo}, headers=headers, timeout=timeout_s)
 
     def settled(self, job_id: str, within_s: float = SETTLES_WITHIN_S) -> float:

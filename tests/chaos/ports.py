@@ -12,11 +12,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shared.errors import QueueUnavailableError, StoreUnavailableError
 from shared.logs import bound_fields
+from tests.call_sites import sites_of_this_call
+
+#: Names the places in the code that a moment's call comes from; to be asked only if somebody wants to know.
+Sites = Callable[[], tuple[str, ...]]
+#: Frames from ``sites_of_this_call`` to whoever called the port, by way of ``_meet``, ``meet`` and ``call``.
+_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,7 @@ class Order:
     act: str  #: kill, stop, hold, fail or trace
     who: str | None = None  #: the job or request that is being worked on; anybody's if none
     only: str = "*"  #: count such moments only, such as ``before queue.publish *``
+    site: str | None = None  #: count calls from this place in the code only
     moment: int = 0
     seconds: float = 0.0
 
@@ -45,14 +53,14 @@ class Orders:
     def watch(self, port: object, label: str) -> Any:
         return _Ordered(port, label, self.meet)
 
-    def meet(self, what: str) -> None:
+    def meet(self, what: str, sites: Sites = tuple) -> None:
         """Do what is ordered for this moment, if anything is."""
         with os.scandir(self._folder) as found:
             names = [entry.name for entry in found]
         for name in names:
-            self._meet(name, what)
+            self._meet(name, what, sites)
 
-    def _meet(self, name: str, what: str) -> None:
+    def _meet(self, name: str, what: str, sites: Sites) -> None:
         try:
             order = Order(**json.loads((self._folder / name).read_text()))
         except FileNotFoundError:
@@ -62,9 +70,11 @@ class Orders:
             return
         if not fnmatchcase(what, order.only):
             return
+        if order.site and order.site not in sites():
+            return
         if order.act == "trace":
             with (self._folder.parent / name).open("a") as file:
-                file.write(f"{what}\n")
+                file.write(json.dumps([what, *sites()]) + "\n")
             return
         self._seen[name] += 1
         if self._seen[name] == order.moment + 1 and self._is_first(name):
@@ -94,7 +104,7 @@ _ACTS: dict[str, Callable[[Order, str], None]] = {
 class _Ordered:
     """A port that meets the orders before and after each call."""
 
-    def __init__(self, port: object, label: str, meet: Callable[[str], None]) -> None:
+    def __init__(self, port: object, label: str, meet: Callable[[str, Sites], None]) -> None:
         self._port, self._label, self._meet = port, label, meet
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
@@ -102,10 +112,11 @@ class _Ordered:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             what = f"{self._label}.{method} {args[0] if args else ''}"
-            self._meet(f"before {what}")
+            sites = partial(sites_of_this_call, self._label, method, _DEPTH)
+            self._meet(f"before {what}", sites)
             try:
                 return real(*args, **kwargs)
             finally:
-                self._meet(f"after {what}")
+                self._meet(f"after {what}", sites)
 
         return call

@@ -1,0 +1,226 @@
+"""An act of somebody: a process is killed before and after each call of a port that it leads to.
+
+The act goes its way undisturbed once, and each moment of it is written down with the place in the code that
+made the call.  Then it is begun again for each moment, a process dies there, and whoever asked comes back
+with the same request, or never does.
+"""
+
+import contextlib
+import json
+import queue
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from bench.progress import track
+from tests.chaos.plant import NeverCameError, Plant, violations
+from tests.chaos.rows import Effort, Finding
+from tests.promises import require
+
+Headers = dict[str, str]
+Answer = httpx.Response | None
+
+WITHIN_S = 20.0
+#: Somebody else may do what was about to be done: then nobody is killed, and it is tried again.
+_TRIES = 5
+#: What differs from run to run in the names of objects; what follows a job's 16 digits says which job it is.
+_RANDOM = re.compile(
+    r"job_[0-9]{16}|job_[0-9a-z]+(\.[0-9a-f]{32})?|upload_[0-9a-z]+|replay_[0-9a-z]+"
+    r"|(?<=workers/)[0-9a-f]+|(?<=warmups/)[0-9]+|(?<=dead/)[-0-9]+"
+)
+_SUBJECT = "{subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What somebody does, and what must be so after a process died of it."""
+
+    ask: Callable[[Plant, str, Headers], Answer]  #: none where nobody waits for an answer
+    #: Looks whether what was answered is so.
+    holds: Callable[[Plant, str, Answer], object]
+    given: Callable[[Plant], str] = Plant.new_id  #: makes what it is about, and returns its name
+    answers: frozenset[int] = frozenset({200})
+    #: What must be so where nobody has asked again; without it somebody always does.
+    left: Callable[[Plant, str], object] | None = None
+    service: str = "api"
+    whose: str = "request"  #: whose calls are meant: the request's, the subject's or anybody's
+    is_swept_beside: bool = True  #: whether sweeps go on meanwhile
+    about: str = ""  #: a pattern of the moments that are meant; all if none
+    beside: str = ""  #: a pattern of moments that come or not as the machine is slow; another act has them
+    is_variation: bool = False  #: whether only calls from places that no act before it has come to are meant
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Before or after a call of a port that an act leads to, or in the middle of an inference."""
+
+    act: str
+    what: str  #: a pattern, in which the subject's name is left open
+    sites: tuple[str, ...]
+
+    @property
+    def site(self) -> str | None:
+        """The place that asked for the call."""
+        return self.sites[-1] if self.sites else None
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Each place that the call comes from, with the moment at it."""
+        return tuple((site, self.what.partition(" ")[0]) for site in self.sites)
+
+    def __str__(self) -> str:
+        return f"{self.act}: {self.what} ({self.site})"
+
+
+def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, most: int | None = None) -> Finding:
+    """Kill a process at each moment of each act, or at as many as are wanted, that the dice choose."""
+    with plants(folder, effort.plants) as every:
+        moments = moments_of(every[0], acts)
+        if most is not None and most < len(moments):
+            moments = random.Random(effort.seed).sample(moments, most)
+        return _repeated(every, acts, moments, effort)
+
+
+# --- moments ------------------------------------------------------------------------------------
+
+
+def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
+    """Let each act go its way undisturbed, and return every moment of it."""
+    found: list[Moment] = []
+    for name, act in acts.items():
+        known = {place for moment in found for place in moment.places}
+        traced = _traced(plant, name, act)
+        found += [m for m in traced if not (act.is_variation and known.issuperset(m.places))]
+    return found
+
+
+def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
+    _undisturbed(plant, act, "first")  # the first of a process reads more
+    lines = _undisturbed(plant, act, "traced")
+    moments = dict.fromkeys(Moment(name, what, tuple(sites)) for what, *sites in lines)
+    return [
+        moment
+        for moment in moments
+        if re.search(act.about, str(moment)) and not (act.beside and re.search(act.beside, str(moment)))
+    ]
+
+
+def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[list[str]]:
+    key = f"{request_id}-{plant.new_id()}"
+    with _sweeping(plant, act):
+        subject = act.given(plant)
+        order = plant.order(act.service, act="trace", who=_who(act, subject, key))
+        answer = act.ask(plant, subject, _headers(key))
+        time.sleep(0.2)  # what was asked for is seen before its last call has returned
+        plant.take_back(act.service, order)
+    require(answer is None or answer.status_code in act.answers, act.service, f"{answer} undisturbed")
+    act.holds(plant, subject, answer)
+    lines = (plant.folder / "orders" / order).read_text().splitlines()
+    return [[_pattern(what, subject), *sites] for what, *sites in map(json.loads, lines)]
+
+
+def _pattern(what: str, subject: str) -> str:
+    before, *after = what.split(subject)
+    return _SUBJECT.join(_RANDOM.sub("*", part) for part in (before, *after))
+
+
+def _who(act: Act, subject: str, key: str) -> str | None:
+    return {"request": key, "subject": subject, "anybody": None}[act.whose]
+
+
+def _headers(key: str) -> Headers:
+    return {"X-Request-Id": key, "Idempotency-Key": key}
+
+
+def _sweeping(plant: Plant, act: Act) -> contextlib.AbstractContextManager[object]:
+    """Keep the plant's own sweeps away from an act that is one, or that they would be ahead of."""
+    return nullcontext() if act.is_swept_beside else plant.sweep_turn
+
+
+# --- kills --------------------------------------------------------------------------------------
+
+
+def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
+    key = f"key-{plant.new_id()}"
+    with _sweeping(plant, act):
+        subject = act.given(plant)
+        only = moment.what.replace(_SUBJECT, subject)
+        who = _who(act, subject, key)
+        order = plant.order(act.service, act="kill", who=who, only=only, site=moment.site)
+        began = time.monotonic()
+        with contextlib.suppress(httpx.TransportError):
+            act.ask(plant, subject, _headers(key))
+        plant.require_done(act.service, order, str(moment))
+    plant.await_ready(plant.child(act.service))
+    if act.left and turn % 2:
+        act.left(plant, subject)
+    else:
+        act.holds(plant, subject, _asked_again(plant, act, subject, _headers(key)))
+    return time.monotonic() - began
+
+
+def _asked_again(plant: Plant, act: Act, subject: str, headers: Headers) -> Answer:
+    """Come back, and once more after each "not now": a worker may be at the job."""
+    if act.whose == "subject":
+        return None  # the queue comes back, and so does the sweep
+    until = time.monotonic() + WITHIN_S
+    while (answer := act.ask(plant, subject, headers)) is not None and answer.status_code == 503:
+        require(time.monotonic() < until, act.service, "it is never the time")
+        time.sleep(0.1)
+    if answer is not None:
+        require(answer.status_code in act.answers, act.service, f"{answer.status_code} to who came back")
+    return answer
+
+
+# --- many of them -------------------------------------------------------------------------------
+
+
+@contextmanager
+def plants(folder: Path, number: int) -> Iterator[list[Plant]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Plant(folder / str(n))) for n in range(number)]
+
+
+@contextmanager
+def lent(idle: queue.Queue[Plant]) -> Iterator[Plant]:
+    plant = idle.get()
+    try:
+        yield plant
+    finally:
+        idle.put(plant)
+
+
+def _repeated(
+    every: Sequence[Plant], acts: Mapping[str, Act], moments: Sequence[Moment], effort: Effort
+) -> Finding:
+    """Kill at each moment so many times, on as many plants at once as there are."""
+    idle: queue.Queue[Plant] = queue.Queue()
+    for plant in every:
+        idle.put(plant)
+    found: list[str] = []
+
+    def one(turn: int, moment: Moment) -> float:
+        with lent(idle) as plant, violations(found, str(moment)):
+            for _ in range(_TRIES):
+                with contextlib.suppress(NeverCameError):
+                    return _killed(plant, acts[moment.act], turn, moment)
+            raise NeverCameError(moment)
+        return 0.0
+
+    work = [(turn, moment) for turn in range(effort.repeats) for moment in moments]
+    random.Random(effort.seed).shuffle(work)
+    with ThreadPoolExecutor(len(every)) as pool:
+        runs = [pool.submit(one, *each) for each in work]
+        took_s = [future.result() for future in track(runs, "kills")]
+    again = f"done again p50 {median(took_s):.1f} s, worst {max(took_s):.1f} s"
+    figure = f"{len(moments)} moments x {effort.repeats}; {again}"
+    details: dict[str, object] = {"moments": [str(moment) for moment in moments]}
+    return Finding(runs=len(work), violations=found, figure=figure, details=details)
