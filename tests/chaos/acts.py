@@ -55,7 +55,7 @@ class Act:
     is_swept_beside: bool = True  #: whether sweeps go on meanwhile
     about: str = ""  #: a pattern of the moments that are meant; all if none
     beside: str = ""  #: a pattern of moments that come or not as the machine is slow; another act has them
-    is_variation: bool = False  #: whether only calls from places that no act before it has come to are meant
+    is_variation: bool = False  #: whether only calls from places that nothing before has come to are meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,17 @@ def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, most: int |
 def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
     """Let each act go its way undisturbed, and return every moment of it."""
     found: list[Moment] = []
+    known: set[tuple[str, str]] = set()
+    _undisturbed(plant, next(iter(acts.values())), "first")  # the first of a process reads more
     for name, act in acts.items():
-        known = {place for moment in found for place in moment.places}
-        traced = _traced(plant, name, act)
-        found += [m for m in traced if not (act.is_variation and known.issuperset(m.places))]
+        for moment in _traced(plant, name, act):
+            if not (act.is_variation and known.issuperset(moment.places)):
+                found.append(moment)
+            known.update(moment.places)
     return found
 
 
 def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
-    _undisturbed(plant, act, "first")  # the first of a process reads more
     lines = _undisturbed(plant, act, "traced")
     moments = dict.fromkeys(Moment(name, what, tuple(sites)) for what, *sites in lines)
     return [
@@ -121,7 +123,8 @@ def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[list[str]]:
         answer = act.ask(plant, subject, _headers(key))
         time.sleep(0.2)  # what was asked for is seen before its last call has returned
         plant.take_back(act.service, order)
-    require(answer is None or answer.status_code in act.answers, act.service, f"{answer} undisturbed")
+    if answer is not None:
+        require(answer.status_code in act.answers, act.service, f"{answer.text} to who was not disturbed")
     act.holds(plant, subject, answer)
     lines = (plant.folder / "orders" / order).read_text().splitlines()
     return [[_pattern(what, subject), *sites] for what, *sites in map(json.loads, lines)]

@@ -25,7 +25,7 @@ def post(plant: Plant, path: str, headers: Headers, **request: object) -> httpx.
     return loopback.post(f"{plant.api.url}{path}", headers=headers, timeout=30, **request)
 
 
-def _upload(plant: Plant) -> str:
+def upload(plant: Plant) -> str:
     wanted = {"content_type": "image/jpeg", "bytes": len(plant.photo)}
     ticket = post(plant, "/v1/uploads", {}, json=wanted).json()
     sent = loopback.put(ticket["url"], content=plant.photo, headers=ticket["headers"], timeout=30)
@@ -55,20 +55,20 @@ def _is_cancelled(plant: Plant, job_id: str, answer: httpx.Response) -> None:
     status = plant.promises.job(job_id).status  # a worker may have been faster, and is told so
     require(status == ("cancelled" if answer.status_code == 200 else "succeeded"), "A", f"it is {status}")
     if status == "cancelled":
-        _nothing_left(plant, f"results/{job_id}/")
+        nothing_left(plant, f"results/{job_id}/")
 
 
-def _done(plant: Plant) -> str:
+def done(plant: Plant) -> str:
     job_id = plant.new_id()
     plant.accept(job_id)
     plant.require_succeeded(job_id)
     return job_id
 
 
-def _is_erased(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
+def is_erased(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
     require(plant.promises.job(job_id).is_closed, "A", f"{job_id} is not closed")
     for prefix in (f"results/{job_id}/", f"inputs/upload-{job_id}", f"open/{job_id}."):
-        _nothing_left(plant, prefix)
+        nothing_left(plant, prefix)
 
 
 def _tried(plant: Plant) -> str:
@@ -87,7 +87,7 @@ def _is_buried(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
     require(slug == "dead-lettered" or terminal.status == "succeeded", "A", f"{terminal.status}: {slug}")
 
 
-def _nothing_left(plant: Plant, prefix: str) -> None:
+def nothing_left(plant: Plant, prefix: str) -> None:
     """Require that nothing stays; an attempt that has lost deletes its own when it hears of it."""
     until = time.monotonic() + WITHIN_S
     while left := [stat.name for stat in plant.store.list(prefix).objects]:
@@ -97,7 +97,7 @@ def _nothing_left(plant: Plant, prefix: str) -> None:
 
 ERRANDS = {
     "submission by upload_id": Act(
-        given=_upload,
+        given=upload,
         ask=lambda plant, upload_id, headers: post(plant, "/v1/jobs", headers, json={"upload_id": upload_id}),
         answers=frozenset({202}),
         holds=_has_one_job,
@@ -109,12 +109,12 @@ ERRANDS = {
         holds=_is_cancelled,
     ),
     "erase": Act(
-        given=_done,
+        given=done,
         ask=lambda plant, job_id, headers: loopback.delete(
             f"{plant.api.url}/v1/jobs/{job_id}", headers=headers, timeout=30
         ),
         answers=frozenset({204}),
-        holds=_is_erased,
+        holds=is_erased,
     ),
     "dead letter": Act(
         given=_tried,

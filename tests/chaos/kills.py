@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import hmac
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
 from shared import records
 from tests.chaos.acts import Act, Headers, killed_in
+from tests.chaos.past import MINUTES, ago
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
@@ -59,6 +62,26 @@ def submit(plant: Plant, key: str, headers: Headers) -> httpx.Response:
     return plant.submit(key, request_id=headers["X-Request-Id"])
 
 
+def _cut_off(plant: Plant) -> str:
+    """A key whose first request left a marker behind that is too old to commit under."""
+    key = key_of(plant)
+    ago(plant, MINUTES).mark(job_of(key), 0)
+    return key
+
+
+def _submit_beside(plant: Plant, key: str, headers: Headers) -> httpx.Response:
+    """Submit, while another request with the same key is faster."""
+    who, before = headers["X-Request-Id"], "before store.create jobs/*/accepted.json"
+    hold = plant.order("api", act="hold", who=who, only=before, seconds=0.2)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(submit, plant, key, headers)
+        while not (plant.is_done("api", hold) or late.done()):
+            time.sleep(0.01)
+        plant.submit(key)
+        plant.take_back("api", hold)
+        return late.result()
+
+
 def is_promised(plant: Plant, key: str, answer: httpx.Response) -> None:
     """Require one job for the key, and that it succeeds."""
     require(answer.json()["id"] == job_of(key), "I1", f"{answer.json()['id']} for {key}")
@@ -86,5 +109,21 @@ JOBS = {
 SUBMISSIONS = {
     "submission": Act(
         given=key_of, ask=submit, answers=frozenset({202}), holds=is_promised, left=is_promised_or_not
-    )
+    ),
+    "submission after one that was cut off": Act(
+        given=_cut_off,
+        ask=submit,
+        answers=frozenset({202}),
+        holds=is_promised,
+        left=is_promised_or_not,
+        is_variation=True,
+    ),
+    "submission beside a faster one": Act(
+        given=key_of,
+        ask=_submit_beside,
+        answers=frozenset({202}),
+        holds=is_promised,
+        left=is_promised_or_not,
+        is_variation=True,
+    ),
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tests.chaos import (
+    attempts,
     checkouts,
     crowds,
     deliveries,
@@ -13,7 +14,9 @@ from tests.chaos import (
     jumps,
     kills,
     memory,
+    operating,
     outages,
+    places,
     planted,
     poison,
     proven,
@@ -22,6 +25,7 @@ from tests.chaos import (
     simulated,
     slow,
     stops,
+    tending,
 )
 from tests.chaos.rows import Scenario
 
@@ -63,6 +67,27 @@ MATRIX = (
         row="A6",
         fault="kill -9 of the API in an upload's submission, a cancel, an erasure, a dead letter",
         scenario=errands.asked_and_killed,
+    ),
+    Entry(
+        row="A7",
+        fault="kill -9 of the API in an upload, in what operators ask, a warm-up, and each reading",
+        scenario=operating.asked_and_killed,
+    ),
+    Entry(
+        row="A8",
+        fault="kill -9 of the API in the sweep, in a replay that it drives, and in the broom",
+        scenario=tending.swept_and_killed,
+    ),
+    Entry(
+        row="W9",
+        fault="kill -9 of the worker in its beats, when it gives back or up, in its reports",
+        scenario=attempts.attempted_and_killed,
+    ),
+    Entry(
+        row="K",
+        fault="a place that calls a port, and at which nobody was killed in W, W9, A, A6, A7 or A8",
+        scenario=places.killed_everywhere,
+        has_dice=False,
     ),
     Entry(row="D1", fault="32 duplicates at once", scenario=deliveries.duplicated),
     Entry(row="D2", fault="a settled job's message again", scenario=deliveries.settled_already),
