@@ -3,18 +3,23 @@
 The act goes its way undisturbed once, and each moment of it is written down with the place in the code that
 made the call.  Then it is begun again for each moment, a process dies there, and whoever asked comes back
 with the same request, or never does.
+
+A process that has died remembers nothing: whatever moments lie between two changes that one of its threads
+makes leave the same behind.  Where there are many moments these share the kills of their state.
 """
 
 import contextlib
+import itertools
 import json
 import queue
 import random
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +42,8 @@ _RANDOM = re.compile(
     r"|(?<=workers/)[0-9a-f]+|(?<=warmups/)[0-9]+|(?<=dead/)[-0-9]+"
 )
 _SUBJECT = "{subject}"
+#: What is left behind is another from then on.
+_HAS_CHANGED = re.compile(r"after (store[.](create|replace|delete)|queue[.]publish) |during ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +71,8 @@ class Moment:
 
     act: str
     what: str  #: a pattern, in which the subject's name is left open
-    sites: tuple[str, ...]
+    sites: tuple[str, ...] = ()
+    state: int = field(default=0, compare=False)  #: the same for moments that leave the same behind
 
     @property
     def site(self) -> str | None:
@@ -80,13 +88,25 @@ class Moment:
         return f"{self.act}: {self.what} ({self.site})"
 
 
-def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, most: int | None = None) -> Finding:
-    """Kill a process at each moment of each act, or at as many as are wanted, that the dice choose."""
+def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state: bool = False) -> Finding:
+    """Kill a process at each moment of each act, so many times.
+
+    By state, that many times in each state that a death can leave behind, at one of its moments after the
+    other, and an eighth of that at each moment at least.  If there are to be fewer states, the dice choose.
+    """
     with plants(folder, effort.plants) as every:
         moments = moments_of(every[0], acts)
-        if most is not None and most < len(moments):
-            moments = random.Random(effort.seed).sample(moments, most)
-        return _repeated(every, acts, moments, effort)
+        groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
+        if effort.states is not None and effort.states < len(groups):
+            groups = random.Random(effort.seed).sample(groups, effort.states)
+        return _repeated(every, acts, groups, effort)
+
+
+def _by_state(moments: Sequence[Moment]) -> Mapping[tuple[str, int], list[Moment]]:
+    states: dict[tuple[str, int], list[Moment]] = defaultdict(list)
+    for moment in moments:
+        states[moment.act, moment.state].append(moment)
+    return states
 
 
 # --- moments ------------------------------------------------------------------------------------
@@ -106,8 +126,13 @@ def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
 
 
 def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
-    lines = _undisturbed(plant, act, "traced")
-    moments = dict.fromkeys(Moment(name, what, tuple(sites)) for what, *sites in lines)
+    states: dict[int, int] = {}  # by thread
+    numbers, moments = itertools.count(), {}
+    for thread, what, *sites in _undisturbed(plant, act, "traced"):
+        if thread not in states or _HAS_CHANGED.match(what):
+            states[thread] = next(numbers)
+        moment = Moment(name, what, tuple(sites), states[thread])
+        moments.setdefault(moment, moment)
     return [
         moment
         for moment in moments
@@ -115,7 +140,7 @@ def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
     ]
 
 
-def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[list[str]]:
+def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[tuple[int, str, *tuple[str, ...]]]:
     key = f"{request_id}-{plant.new_id()}"
     with _sweeping(plant, act):
         subject = act.given(plant)
@@ -127,7 +152,7 @@ def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[list[str]]:
         require(answer.status_code in act.answers, act.service, f"{answer.text} to who was not disturbed")
     act.holds(plant, subject, answer)
     lines = (plant.folder / "orders" / order).read_text().splitlines()
-    return [[_pattern(what, subject), *sites] for what, *sites in map(json.loads, lines)]
+    return [(thread, _pattern(what, subject), *sites) for thread, what, *sites in map(json.loads, lines)]
 
 
 def _pattern(what: str, subject: str) -> str:
@@ -152,7 +177,8 @@ def _sweeping(plant: Plant, act: Act) -> contextlib.AbstractContextManager[objec
 
 
 def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
-    key = f"key-{plant.new_id()}"
+    # Both ways with each of two moments that take turns.
+    key, answer, is_left = f"key-{plant.new_id()}", None, bool(act.left and (turn + turn // 2) % 2)
     with _sweeping(plant, act):
         subject = act.given(plant)
         only = moment.what.replace(_SUBJECT, subject)
@@ -162,11 +188,13 @@ def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
         with contextlib.suppress(httpx.TransportError):
             act.ask(plant, subject, _headers(key))
         plant.require_done(act.service, order, str(moment))
-    plant.await_ready(plant.child(act.service))
-    if act.left and turn % 2:
+        plant.await_ready(plant.child(act.service))
+        if not is_left:
+            answer = _asked_again(plant, act, subject, _headers(key))
+    if act.left and is_left:
         act.left(plant, subject)
     else:
-        act.holds(plant, subject, _asked_again(plant, act, subject, _headers(key)))
+        act.holds(plant, subject, answer)
     return time.monotonic() - began
 
 
@@ -202,9 +230,9 @@ def lent(idle: queue.Queue[Plant]) -> Iterator[Plant]:
 
 
 def _repeated(
-    every: Sequence[Plant], acts: Mapping[str, Act], moments: Sequence[Moment], effort: Effort
+    every: Sequence[Plant], acts: Mapping[str, Act], groups: Sequence[Sequence[Moment]], effort: Effort
 ) -> Finding:
-    """Kill at each moment so many times, on as many plants at once as there are."""
+    """Kill so many times at the moments of each group, on as many plants at once as there are."""
     idle: queue.Queue[Plant] = queue.Queue()
     for plant in every:
         idle.put(plant)
@@ -218,12 +246,17 @@ def _repeated(
             raise NeverCameError(moment)
         return 0.0
 
-    work = [(turn, moment) for turn in range(effort.repeats) for moment in moments]
+    work = [
+        (turn, group[turn % len(group)])
+        for group in groups
+        for turn in range(max(effort.repeats, len(group) * max(1, effort.repeats // 8)))
+    ]
     random.Random(effort.seed).shuffle(work)
     with ThreadPoolExecutor(len(every)) as pool:
         runs = [pool.submit(one, *each) for each in work]
         took_s = [future.result() for future in track(runs, "kills")]
     again = f"done again p50 {median(took_s):.1f} s, worst {max(took_s):.1f} s"
-    figure = f"{len(moments)} moments x {effort.repeats}; {again}"
-    details: dict[str, object] = {"moments": [str(moment) for moment in moments]}
-    return Finding(runs=len(work), violations=found, figure=figure, details=details)
+    moments = [str(moment) for group in groups for moment in group]
+    states = f" in {len(groups)} states" if len(groups) < len(moments) else ""
+    figure = f"{len(moments)} moments{states} x {effort.repeats}; {again}"
+    return Finding(runs=len(work), violations=found, figure=figure, details={"moments": moments})

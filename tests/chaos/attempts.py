@@ -4,6 +4,7 @@ import base64
 import json
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -27,9 +28,9 @@ _DATA = base64.b64encode(encode(WarmupMessage(window="1"))).decode()
 _WARM_UP = json.dumps({"message": {"data": _DATA, "messageId": "m-1"}, "subscription": "s"}).encode()
 
 
-def attempted_and_killed(folder: Path, effort: Effort, most: int | None = None) -> Finding:
+def attempted_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker at each moment of attempts that last, fail, are overtaken or come last."""
-    return killed_in(ATTEMPTS, folder, effort, most)
+    return killed_in(ATTEMPTS, folder, effort, by_state=True)
 
 
 # --- attempts -----------------------------------------------------------------------------------
@@ -60,10 +61,8 @@ def _dying_once(plant: Plant) -> str:
     return job_id
 
 
-def _succeeds_at_last(plant: Plant, job_id: str, _answer: object) -> None:
-    """Require that it has succeeded, after an attempt that came to nothing and one that died."""
-    plant.require_succeeded(job_id)
-    require(plant.inferences()[job_id] <= 3, "I4", f"{job_id}: more than two inferences too many")
+#: After an attempt that came to nothing and one that died.
+_succeeds_at_last = partial(has_succeeded, too_many=2)
 
 
 def _cancel_at_work(plant: Plant, job_id: str, _headers: Headers) -> None:
@@ -90,9 +89,8 @@ def _is_cancelled(plant: Plant, job_id: str, _answer: object = None) -> None:
 def _used_up(plant: Plant) -> str:
     """A job whose attempts are used up, and that nobody has given up yet."""
     job_id = plant.new_id()
-    recently = ago(plant, MOMENTS)
-    plant.accept(job_id, publishes=False, ledger=recently)
-    tried(recently, job_id, "bug", None, None)
+    plant.accept(job_id, publishes=False)  # too young for a sweep to look at
+    tried(ago(plant, MOMENTS), job_id, "bug", None, None)
     return job_id
 
 
@@ -199,7 +197,6 @@ ATTEMPTS = {
         holds=_is_given_up,
         service="worker",
         whose="subject",
-        is_swept_beside=False,
     ),
     "a first report": Act(
         given=_unreported,

@@ -13,9 +13,9 @@ from tests.promises import require
 from tests.world import push_body
 
 
-def asked_and_killed(folder: Path, effort: Effort, most: int | None = None) -> Finding:
+def asked_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API at each moment of a submission by upload_id, a cancel, an erasure and a dead letter."""
-    return killed_in(ERRANDS, folder, effort, most)
+    return killed_in(ERRANDS, folder, effort)
 
 
 # --- errands ------------------------------------------------------------------------------------

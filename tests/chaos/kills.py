@@ -10,23 +10,23 @@ from pathlib import Path
 import httpx
 
 from shared import records
-from tests.chaos.acts import Act, Headers, killed_in
+from tests.chaos.acts import WITHIN_S, Act, Headers, killed_in
 from tests.chaos.past import MINUTES, ago
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
 
 
-def worker_killed(folder: Path, effort: Effort, most: int | None = None) -> Finding:
+def worker_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker before and after each call of a port, and in the middle of an inference."""
-    finding = killed_in(JOBS, folder, effort, most)
+    finding = killed_in(JOBS, folder, effort)
     require(any("during model" in str(m) for m in finding.details["moments"]), "W", "no inference")
     return finding
 
 
-def api_killed(folder: Path, effort: Effort, most: int | None = None) -> Finding:
+def api_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API before and after each call of a port; half the clients come back with their key."""
-    return killed_in(SUBMISSIONS, folder, effort, most)
+    return killed_in(SUBMISSIONS, folder, effort)
 
 
 # --- a job --------------------------------------------------------------------------------------
@@ -38,10 +38,18 @@ def accept_and_wait(plant: Plant, job_id: str, _headers: Headers) -> None:
     plant.settled(job_id)
 
 
-def has_succeeded(plant: Plant, job_id: str, _answer: object) -> None:
-    """Require that it has, with no more than one inference too many."""
+def has_succeeded(plant: Plant, job_id: str, _answer: object, *, too_many: int = 1) -> None:
+    """Require that it has, with so many inferences too many at most, and without a loser's picture."""
     plant.require_succeeded(job_id)
-    require(plant.inferences()[job_id] <= 2, "I4", f"{job_id}: more than one inference too many")
+    done = plant.inferences()[job_id]
+    require(done <= 1 + too_many, "I4", f"{job_id}: {done} inferences")
+    winner = records.results_prefix(job_id, 0, plant.promises.job(job_id).terminal.attempt)
+    until = time.monotonic() + WITHIN_S
+    while left := [
+        s.name for s in plant.store.list(f"results/{job_id}/").objects if not s.name.startswith(winner)
+    ]:
+        require(time.monotonic() < until, "W", f"left over: {left}")
+        time.sleep(0.02)
 
 
 # --- a submission -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ class Effort:
     plants: int  #: systems at once
     jobs: int  #: in the queue of two workers
     steps: int  #: of the simulation
+    states: int | None = None  #: in which processes are killed, chosen by the dice; in all of them if none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,11 @@ from tests.chaos.rows import Effort, Finding
 from tests.promises import record, require
 
 RETENTION = timedelta(days=400)
-_SILENT = ("bug", None, None)
 
 
-def swept_and_killed(folder: Path, effort: Effort, most: int | None = None) -> Finding:
+def swept_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API at each moment of a sweep, of a replay that it drives, and of the broom's turn."""
-    return killed_in(TENDING, folder, effort, most)
+    return killed_in(TENDING, folder, effort, by_state=True)
 
 
 # --- the sweep ----------------------------------------------------------------------------------
@@ -37,48 +36,44 @@ def _sweep(plant: Plant, _subject: str, headers: Headers) -> httpx.Response:
 
 
 def _owing(plant: Plant) -> str:
-    """Jobs of which each owes something else; the name that theirs begin with."""
-    stem = plant.new_id()
+    """Six jobs of which each owes something else."""
+    jobs = [plant.new_id() for _ in range(6)]
+    unheard, unfinished, hopeless, overdue, erased, abandoned = jobs
     recently, yesterday, hours = (ago(plant, age) for age in (MOMENTS, timedelta(hours=25), HOURS))
-    plant.accept(f"{stem}unheard", publishes=False, ledger=recently)
-
-    plant.accept(f"{stem}unfinished", publishes=False, ledger=recently)
-    recently.store.create(f"results/{stem}unfinished/e0/1/color", b"half a picture")
+    for job_id in (unheard, unfinished, hopeless):
+        plant.accept(job_id, publishes=False, ledger=recently)
+    recently.store.create(f"results/{unfinished}/e0/1/color", b"half a picture")
     terminal = settling.failed(DeadLetteredError("No worker was there."), recently, by="test")
-    name = records.epoch_name(f"{stem}unfinished", 0, "terminal.json")
+    name = records.epoch_name(unfinished, 0, "terminal.json")
     records.write_once(recently.store, name, terminal.document())
-
-    plant.accept(f"{stem}hopeless", publishes=False, ledger=recently)
-    tried(recently, f"{stem}hopeless", *_SILENT)
-
-    plant.accept(f"{stem}overdue", publishes=False, ledger=yesterday)
-    tried(yesterday, f"{stem}overdue", "storage")
-
-    failed(plant, f"{stem}erased", recently)
-    recently.open(f"{stem}erased", 1, {"kind": "erasure", "by": "client"})
-
-    hours.mark(f"{stem}abandoned", 0)
-    hours.store.create(f"{records.input_prefix(f'{stem}abandoned')}photo", plant.photo)
-    return stem
+    tried(recently, hopeless, "bug", None, None)
+    plant.accept(overdue, publishes=False, ledger=yesterday)
+    tried(yesterday, overdue, "storage")
+    failed(plant, erased, recently)
+    recently.open(erased, 1, {"kind": "erasure", "by": "client"})
+    hours.mark(abandoned, 0)
+    hours.store.create(f"{records.input_prefix(abandoned)}photo", plant.photo)
+    return " ".join(jobs)
 
 
-def _owe_nothing(plant: Plant, stem: str, _answer: object) -> None:
+def _owe_nothing(plant: Plant, jobs: str, _answer: object) -> None:
     """Require that each of them has got what it was owed; what never was promised is gone."""
-    plant.require_succeeded(f"{stem}unheard")
-    for job, slug in (
-        ("unfinished", DeadLetteredError.slug),
-        ("hopeless", InternalError.slug),
-        ("overdue", DeadLetteredError.slug),
+    unheard, unfinished, hopeless, overdue, erased, abandoned = jobs.split()
+    plant.require_succeeded(unheard)
+    for job_id, error in (
+        (unfinished, DeadLetteredError),
+        (hopeless, InternalError),
+        (overdue, DeadLetteredError),
     ):
-        plant.settled(f"{stem}{job}")
-        found = (plant.promises.job(f"{stem}{job}").terminal.error or {}).get("slug")
-        require(found == slug, "I1", f"{stem}{job} is {found}")
-        nothing_left(plant, f"results/{stem}{job}/")
-    nothing_left(plant, f"open/{stem}")
-    is_erased(plant, f"{stem}erased", None)
+        plant.settled(job_id)
+        slug = (plant.promises.job(job_id).terminal.error or {}).get("slug")
+        require(slug == error.slug, "I1", f"{job_id} is {slug}, not {error.slug}")
+        nothing_left(plant, f"results/{job_id}/")
+    is_erased(plant, erased, None)
+    nothing_left(plant, f"open/{abandoned}")
     # A sweep that dies between a marker and its photo leaves the photo to the broom.
-    _a_turn(plant, f"{stem}abandoned")
-    nothing_left(plant, records.input_prefix(f"{stem}abandoned"))
+    _a_turn(plant, abandoned)
+    nothing_left(plant, records.input_prefix(abandoned))
 
 
 def _drive(plant: Plant, replay_id: str, headers: Headers) -> httpx.Response:
@@ -191,7 +186,7 @@ TENDING = {
         holds=is_replayed,
         whose="anybody",
         is_swept_beside=False,
-        about="list replaying/|create|queue",  # the rest as in an operator's own steps
+        about="list replaying/|batch/0|opened|queue",  # the rest as in an operator's own steps
     ),
     "sweep of no replay": Act(
         given=_unplanned,
