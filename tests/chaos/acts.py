@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import httpx
 
@@ -30,6 +31,7 @@ from tests.chaos.plant import NeverCameError, Plant, violations
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
 
+T = TypeVar("T")
 Headers = dict[str, str]
 Answer = httpx.Response | None
 
@@ -92,14 +94,18 @@ def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state
     """Kill a process at each moment of each act, so many times.
 
     By state, that many times in each state that a death can leave behind, at one of its moments after the
-    other, and an eighth of that at each moment at least.  If there are to be fewer states, the dice choose.
+    other, and an eighth of that at each moment at least.  Where there are to be fewer, the dice choose.
     """
+    dice = random.Random(effort.seed)
+    acts = {name: acts[name] for name in _some_of(list(acts), effort.acts, dice)}
     with plants(folder, effort.plants) as every:
         moments = moments_of(every[0], acts)
         groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
-        if effort.states is not None and effort.states < len(groups):
-            groups = random.Random(effort.seed).sample(groups, effort.states)
-        return _repeated(every, acts, groups, effort)
+        return _repeated(every, acts, _some_of(groups, effort.states, dice), effort)
+
+
+def _some_of(those: list[T], number: int | None, dice: random.Random) -> list[T]:
+    return those if number is None or number >= len(those) else dice.sample(those, number)
 
 
 def _by_state(moments: Sequence[Moment]) -> Mapping[tuple[str, int], list[Moment]]:
@@ -178,7 +184,8 @@ def _sweeping(plant: Plant, act: Act) -> contextlib.AbstractContextManager[objec
 
 def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
     # Both ways with each of two moments that take turns.
-    key, answer, is_left = f"key-{plant.new_id()}", None, bool(act.left and (turn + turn // 2) % 2)
+    first, answer, is_left = plant.new_id(), None, bool(act.left and (turn + turn // 2) % 2)
+    key = f"key-{first}"
     with _sweeping(plant, act):
         subject = act.given(plant)
         only = moment.what.replace(_SUBJECT, subject)
@@ -189,6 +196,7 @@ def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
             act.ask(plant, subject, _headers(key))
         plant.require_done(act.service, order, str(moment))
         plant.await_ready(plant.child(act.service))
+        _require_promises_since(plant, first)
         if not is_left:
             answer = _asked_again(plant, act, subject, _headers(key))
     if act.left and is_left:
@@ -196,6 +204,12 @@ def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
     else:
         act.holds(plant, subject, answer)
     return time.monotonic() - began
+
+
+def _require_promises_since(plant: Plant, first: str) -> None:
+    """Hold the jobs that have been named since against what was promised, before anybody mends anything."""
+    for number in range(int(first.removeprefix("job_")), int(plant.new_id().removeprefix("job_"))):
+        plant.promises.check_job(f"job_{number:016}")
 
 
 def _asked_again(plant: Plant, act: Act, subject: str, headers: Headers) -> Answer:

@@ -111,7 +111,7 @@ JOBS = {
         service="worker",
         whose="subject",
         # A slow machine beats, and thinks an attempt dead: the worker's other acts see to those.
-        beside=r"Ledger[.](beat|is_settled) |claims/2",
+        beside=r"Ledger[.](beat|is_settled) |claims/2|e0/2/|_delete_losers",
     )
 }
 SUBMISSIONS = {
