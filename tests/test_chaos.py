@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.acts import killed_in
 from tests.chaos.attempts import ATTEMPTS
 from tests.chaos.errands import asked_and_killed
+from tests.chaos.killing import killed_in
 from tests.chaos.kills import api_killed, worker_killed
 from tests.chaos.operating import OPERATING
 from tests.chaos.ready import killed_while_ready

@@ -14,8 +14,9 @@ from shared.errors import InternalError
 from shared.messages import WarmupMessage, encode
 from shared.records import Terminal
 from tests import loopback
-from tests.chaos.acts import WITHIN_S, Act, Headers, killed_in
+from tests.chaos.acts import WITHIN_S, Act, Headers
 from tests.chaos.errands import nothing_left
+from tests.chaos.killing import killed_in
 from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.past import DAYS, MOMENTS, ago, tried
 from tests.chaos.plant import Plant

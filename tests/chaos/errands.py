@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 
 from tests import loopback
-from tests.chaos.acts import WITHIN_S, Act, Headers, killed_in
+from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.killing import killed_in
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from shared import records
-from tests.chaos.acts import WITHIN_S, Act, Headers, killed_in
+from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.killing import killed_in
 from tests.chaos.past import MINUTES, ago
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.call_sites import ROOT, sites_in
-from tests.chaos.acts import Act, Moment, moments_of, plants
+from tests.chaos.acts import Act, Moment, moments_of
 from tests.chaos.attempts import ATTEMPTS
 from tests.chaos.errands import ERRANDS
+from tests.chaos.killing import plants
 from tests.chaos.kills import JOBS, SUBMISSIONS
 from tests.chaos.operating import OPERATING
 from tests.chaos.rows import Effort, Finding

@@ -1,4 +1,4 @@
-"""A system of real processes for one scenario: services, broker and sweep on a folder, and its promises."""
+"""A system of real processes for one scenario, in one file: services, broker, sweep, and its promises."""
 
 import contextlib
 import itertools
