@@ -36,12 +36,23 @@ def upload(plant: Plant) -> str:
 
 def _has_one_job(plant: Plant, upload_id: str, answer: httpx.Response) -> None:
     plant.require_succeeded(answer.json()["id"])
-    pinned = [
+    pinned = _jobs_of(plant, upload_id)
+    require(pinned == [answer.json()["id"]], "I1", f"{pinned} of one upload")
+
+
+def _has_one_job_or_none(plant: Plant, upload_id: str) -> None:
+    pinned = _jobs_of(plant, upload_id)
+    require(len(pinned) <= 1, "I1", f"{pinned} of one upload")
+    for job_id in pinned:
+        plant.require_succeeded(job_id)
+
+
+def _jobs_of(plant: Plant, upload_id: str) -> list[str]:
+    return [
         path.parent.name
         for path in (plant.folder / "objects" / "jobs").glob("*/accepted.json")
         if upload_id in path.read_text()
     ]
-    require(pinned == [answer.json()["id"]], "I1", f"{pinned} of one upload")
 
 
 def _waiting(plant: Plant) -> str:
@@ -52,11 +63,18 @@ def _waiting(plant: Plant) -> str:
 
 
 def _is_cancelled(plant: Plant, job_id: str, answer: httpx.Response) -> None:
-    plant.settled(job_id)
-    status = plant.promises.job(job_id).status  # a worker may have been faster, and is told so
+    status = _is_settled(plant, job_id)  # a worker may have been faster, and is told so
     require(status == ("cancelled" if answer.status_code == 200 else "succeeded"), "A", f"it is {status}")
+
+
+def _is_settled(plant: Plant, job_id: str) -> str:
+    """Require that a job has ended by its client or by a worker, and return which."""
+    plant.settled(job_id)
+    status = plant.promises.job(job_id).status
+    require(status in {"cancelled", "succeeded"}, "A", f"it is {status}")
     if status == "cancelled":
         nothing_left(plant, f"results/{job_id}/")
+    return status
 
 
 def done(plant: Plant) -> str:
@@ -66,7 +84,15 @@ def done(plant: Plant) -> str:
     return job_id
 
 
-def is_erased(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
+def _is_erased_or_kept(plant: Plant, job_id: str) -> None:
+    """Require that an erasure that was begun is brought to its end by the sweep; else all is there."""
+    if plant.store.list(f"jobs/{job_id}/e1/opened.json").objects:
+        is_erased(plant, job_id)
+    else:
+        plant.promises.check_job(job_id)
+
+
+def is_erased(plant: Plant, job_id: str, _answer: object = None) -> None:
     require(plant.promises.job(job_id).is_closed, "A", f"{job_id} is not closed")
     for prefix in (f"results/{job_id}/", f"inputs/upload-{job_id}", f"open/{job_id}."):
         nothing_left(plant, prefix)
@@ -81,7 +107,8 @@ def _tried(plant: Plant) -> str:
     return job_id
 
 
-def _is_buried(plant: Plant, job_id: str, _answer: httpx.Response) -> None:
+def _is_buried(plant: Plant, job_id: str, _answer: object = None) -> None:
+    """Require that a job has been given up for dead, or has been done after all."""
     plant.settled(job_id)
     terminal = plant.promises.job(job_id).terminal
     slug = (terminal.error or {}).get("slug")
@@ -102,12 +129,14 @@ ERRANDS = {
         ask=lambda plant, upload_id, headers: post(plant, "/v1/jobs", headers, json={"upload_id": upload_id}),
         answers=frozenset({202}),
         holds=_has_one_job,
+        left=_has_one_job_or_none,
     ),
     "cancel": Act(
         given=_waiting,
         ask=lambda plant, job_id, headers: post(plant, f"/v1/jobs/{job_id}/cancel", headers),
         answers=frozenset({200, 409}),
         holds=_is_cancelled,
+        left=_is_settled,
     ),
     "erase": Act(
         given=done,
@@ -116,6 +145,7 @@ ERRANDS = {
         ),
         answers=frozenset({204}),
         holds=is_erased,
+        left=_is_erased_or_kept,
     ),
     "dead letter": Act(
         given=_tried,
@@ -124,5 +154,6 @@ ERRANDS = {
         ),
         answers=frozenset({204}),
         holds=_is_buried,
+        left=_is_buried,
     ),
 }

@@ -70,7 +70,7 @@ def _owe_nothing(plant: Plant, jobs: str, _answer: object) -> None:
         slug = (plant.promises.job(job_id).terminal.error or {}).get("slug")
         require(slug == error.slug, "I1", f"{job_id} is {slug}, not {error.slug}")
         nothing_left(plant, f"results/{job_id}/")
-    is_erased(plant, erased, None)
+    is_erased(plant, erased)
     nothing_left(plant, f"open/{abandoned}")
     # A sweep that dies between a marker and its photo leaves the photo to the broom.
     _a_turn(plant, abandoned)
@@ -159,7 +159,7 @@ def _is_clean(plant: Plant, job_id: str, _answer: object) -> None:
         require(record(plant.store, found[0].name)["swept"], "A", f"{unsent} may still be had")
         os.utime(plant.folder / "objects" / found[0].name, (time.time() - HOURS.total_seconds(),) * 2)
         _a_turn(plant, job_id)
-    is_erased(plant, job_id, None)
+    is_erased(plant, job_id)
     require(record(plant.store, f"jobs/{job_id}/e1/opened.json")["kind"] == "expiry", "A", job_id)
     for name in (unsent, swept):
         nothing_left(plant, records.input_name(name))
