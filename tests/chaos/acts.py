@@ -88,6 +88,7 @@ def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
             if not (act.is_variation and known.issuperset(moment.places)):
                 found.append(moment)
             known.update(moment.places)
+        require(any(moment.act == name for moment in found), name, "it comes to no moment that is meant")
     return found
 
 
