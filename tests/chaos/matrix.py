@@ -56,11 +56,6 @@ MATRIX = (
     ),
     Entry(row="B", fault="bugs planted on purpose", scenario=planted.planted, how="simulation"),
     Entry(row="W", fault="kill -9 of the worker around every call of a port", scenario=kills.worker_killed),
-    Entry(
-        row="W9",
-        fault="kill -9 and SIGTERM of the worker while a job stands ready for its slot",
-        scenario=ready.killed_while_ready,
-    ),
     Entry(row="A", fault="kill -9 of the API around every call of a port", scenario=kills.api_killed),
     _by_tests("A2", "what a killed API leaves is swept away", "test_accepting.py"),
     Entry(
@@ -82,6 +77,11 @@ MATRIX = (
         row="W9",
         fault="kill -9 of the worker in its beats, when it gives back or up, in its reports",
         scenario=attempts.attempted_and_killed,
+    ),
+    Entry(
+        row="W10",
+        fault="kill -9 of the worker while a job stands ready for its slot",
+        scenario=ready.killed_while_ready,
     ),
     Entry(
         row="K",

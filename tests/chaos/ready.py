@@ -1,89 +1,68 @@
-"""SIGKILL and SIGTERM of a worker while a job stands ready: claimed, its photo read, its slot taken (W9)."""
+"""SIGKILL of the worker while a job stands ready: claimed, its photo read, every slot taken (W10)."""
 
-import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
-
-from tests.chaos.kills import moments_of, repeated
+from tests.chaos.acts import Act
+from tests.chaos.killing import killed_in
+from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.plant import NeverCameError, Plant
 from tests.chaos.rows import Effort, Finding
-from tests.promises import record, require
 
-#: How long the job in front holds the only slot: longer than the other takes to stand ready.
+#: How long the jobs in front hold both slots: longer than another takes to stand ready.
 _HELD_S = 0.5
-_TERM = "SIGTERM: when it stands ready"
-_FIRST = "before store.list jobs/*/"
-_READY = "after store.read inputs/"
+_SLOTS = 2
 
 
 def killed_while_ready(folder: Path, effort: Effort) -> Finding:
-    """Kill the worker at each call of a job that finds its only slot taken, or ask it to stop (W9)."""
-    with ExitStack() as stack:
-        every = [
-            stack.enter_context(Plant(folder / str(n), slots=1, in_flight=3)) for n in range(effort.plants)
-        ]
-        moments = [*_moments(every[0]), _TERM]
-        return repeated(every, moments, effort, _ended)
+    """Kill the worker at each call of a job that finds its slots taken (W10)."""
+    return killed_in(READY, folder, effort)
 
 
-def _moments(plant: Plant) -> list[str]:
-    """Return what the second of two jobs does before its slot is there."""
-    seen = moments_of(plant, "worker", lambda p: p.require_succeeded(_both(p)[1]))
-    read = next(number for number, what in enumerate(seen) if what.startswith(_READY))
-    before = seen[seen.index(_FIRST) : read + 1]
-    require(any("claims/1.json" in what for what in before), "W9", f"no claim among {before}")
-    return before
+def behind_others(plant: Plant) -> str:
+    """Return a job's name when as many others as there are slots are in their forward passes, and stay."""
+    ids = [plant.new_id() for _ in range(_SLOTS)]
+    holds = [
+        plant.order("worker", act="hold", who=job_id, only="during model", seconds=_HELD_S) for job_id in ids
+    ]
+    for job_id in ids:
+        plant.accept(job_id)
+    until(lambda: all(plant.is_done("worker", name) for name in holds), "the others' forward passes")
+    return plant.new_id()
 
 
-def _in_front(plant: Plant) -> str:
-    """Accept a job, and return when it is in its forward pass, where it stays for a while."""
-    job_id = plant.new_id()
-    name = plant.order("worker", act="hold", who=job_id, only="during model", seconds=_HELD_S)
-    plant.accept(job_id)
-    _until(lambda: plant.is_done("worker", name), "the forward pass of the job in front")
-    return job_id
+def in_front_of(job_id: str) -> list[str]:
+    """Return the names of the others."""
+    number = int(job_id.removeprefix("job_"))
+    named = 2 * _SLOTS  # each job in front and its order have one
+    return [f"job_{n:016}" for n in range(number - named, number - _SLOTS)]
 
 
-def _both(plant: Plant) -> tuple[str, str]:
-    first, second = _in_front(plant), plant.new_id()
-    plant.accept(second)
-    return first, second
+def _all_succeeded(plant: Plant, job_id: str, answer: object) -> None:
+    has_succeeded(plant, job_id, answer, too_many=0)
+    for other in in_front_of(job_id):
+        has_succeeded(plant, other, answer)
 
 
-def _ended(plant: Plant, _number: int, moment: str) -> float:
-    if moment == _TERM:
-        return _asked_to_stop(plant)
-    first, second = _in_front(plant), plant.new_id()
-    kill = plant.order("worker", act="kill", who=second, only=moment)
-    plant.accept(second)
-    took_s = max(plant.require_succeeded(job_id) for job_id in (first, second))
-    plant.require_done("worker", kill, moment)
-    inferences = plant.inferences()
-    require(inferences[second] == 1, "I4", f"{inferences[second]} inferences of one that only stood ready")
-    require(inferences[first] <= 2, "I4", f"{inferences[first]} inferences of the one in front")
-    return took_s
-
-
-def _asked_to_stop(plant: Plant) -> float:
-    first, second = _both(plant)
-    claim = f"jobs/{second}/e0/claims/1.json"
-    _until(lambda: bool(plant.store.list(claim).objects), "a claim of one that stands ready", _HELD_S)
-    master = psutil.Process(plant.workers[0].pid)
-    master.send_signal(signal.SIGTERM)
-    for job_id in (first, second):
-        plant.require_succeeded(job_id)
-        reason = record(plant.store, f"jobs/{job_id}/e0/claims/1.released.json")["reason"]
-        require(reason == "shutdown", "W9", f"{job_id} was released for {reason}")
-    return 0.0
-
-
-def _until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-    until = time.monotonic() + within_s
+def until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+    """Wait for something that has to come soon."""
+    over = time.monotonic() + within_s
     while not is_so():
-        if time.monotonic() > until:
+        if time.monotonic() > over:
             raise NeverCameError(what)
         time.sleep(0.005)
+
+
+READY = {
+    "a job that stands ready": Act(
+        given=behind_others,
+        ask=accept_and_wait,
+        holds=_all_succeeded,
+        service="worker",
+        whose="subject",
+        # Whatever it does before it has its slot.
+        about=r"store[.]list jobs/|accepted[.]json|claims/1[.]json|store[.]read inputs/",
+        beside=r"Ledger[.](beat|is_settled) |claims/2|e0/2/|_delete_losers|terminal",
+    )
+}

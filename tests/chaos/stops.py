@@ -12,6 +12,7 @@ import psutil
 
 from bench.progress import track
 from tests.chaos.plant import Plant, violations
+from tests.chaos.ready import behind_others, in_front_of
 from tests.chaos.rows import Effort, Finding
 from tests.promises import record, require
 
@@ -25,7 +26,7 @@ def asked_to_stop(folder: Path, effort: Effort) -> Finding:
     gone_s: list[float] = []
     with Plant(folder, engine_s=0.01) as plant:
         for number in track(range(max(1, effort.repeats // 5)), "SIGTERM"):
-            for stop in (_idle, _in_a_job, _in_a_submission):
+            for stop in (_idle, _in_a_job, _with_one_that_stands_ready, _in_a_submission):
                 with violations(found, f"{stop.__name__} {number}"):
                     gone_s.append(stop(plant))
     figure = f"gone after {max(gone_s):.1f} s at most; no attempt counted" if gone_s else "nothing ran"
@@ -47,6 +48,19 @@ def _in_a_job(plant: Plant) -> float:
     plant.require_succeeded(job_id)
     released = record(plant.store, f"jobs/{job_id}/e0/claims/1.released.json")
     require(released["reason"] == "shutdown", "C3", f"released for {released['reason']}")
+    return took_s
+
+
+def _with_one_that_stands_ready(plant: Plant) -> float:
+    job_id = behind_others(plant)
+    read = plant.order("worker", act="hold", who=job_id, only="after store.read inputs/*", seconds=0.0)
+    plant.accept(job_id)
+    _wait_for(lambda: plant.is_done("worker", read))
+    took_s = _stopped_s(plant, plant.workers[0])
+    for each in (*in_front_of(job_id), job_id):
+        plant.require_succeeded(each)
+        reason = record(plant.store, f"jobs/{each}/e0/claims/1.released.json")["reason"]
+        require(reason == "shutdown", "C3", f"{each} was released for {reason}")
     return took_s
 
 
