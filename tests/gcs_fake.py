@@ -7,6 +7,7 @@ and ``reset=1``, which comes after the telling.
 """
 
 import argparse
+import base64
 import gzip
 import json
 import re
@@ -30,6 +31,7 @@ from tests.gcs_fake_objects import MOST_A_PAGE, Objects, Refused, Version
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>[^/]+)")
 _OBJECTS = re.compile(r"(?P<upload>/upload)?/storage/v1/b/(?P<bucket>[^/]+)/o")
 _SIGNED = re.compile(r"/(?P<bucket>[a-z0-9.-]+)/(?P<name>.+)")
+_SIGN_BLOB = re.compile(r"/v1/projects/-/serviceAccounts/[^/]+:signBlob")
 _KEPT_OF_A_CHUNK = 256 * 1024
 _MESSAGES = {
     403: (
@@ -156,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         if signed := "X-Goog-Signature" in self.asked and _SIGNED.fullmatch(path):
             self.bucket, self.name = signed["bucket"], unquote(signed["name"])
             return "signed", self._signed
+        if _SIGN_BLOB.fullmatch(path):
+            return "sign", self._sign
         site = self._site(match) if match else "other"
         if match:
             self.bucket, self.name = match["bucket"], unquote(match.groupdict().get("name") or "")
@@ -276,6 +280,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self.fake.verify(self.command, f"{self.fake.url}{self.path}", dict(self.headers))
         except Exception as error:
             raise Refused(403, "SignatureDoesNotMatch", repr(error)) from error
+
+    def _sign(self) -> Answer:
+        """Sign as IAM does, though with a key that nobody believes."""
+        payload = base64.b64decode(json.loads(self.sent)["payload"])
+        return Answer(200, {"keyId": "1", "signedBlob": base64.b64encode(payload[:64]).decode()})
 
     def _other(self) -> Answer:
         return _error(403, "forbidden", f"{self.command} {self.path} is not for this caller")

@@ -64,6 +64,8 @@ class Objects:
     clock: Callable[[], datetime]
     #: Refuse with 429 what changes a name within a second of its last change, deletes included.
     one_change_a_second: bool = False
+    #: Objects on one page of a listing, at most.
+    most_a_page: int = MOST_A_PAGE
     #: Buckets that are not there; every other one is.
     missing_buckets: set[str] = field(default_factory=set)
     #: Changes that were asked for without a precondition, as (what, name).
@@ -130,7 +132,7 @@ class Objects:
         after = base64.urlsafe_b64decode(token).decode() if token else ""
         with self._lock:
             found = sorted(n for b, n in self._live if b == bucket and n.startswith(prefix) and n > after)
-            here = found[: min(limit, MOST_A_PAGE)]
+            here = found[: min(limit, self.most_a_page)]
             versions = [self._live[bucket, name] for name in here]
         more = base64.urlsafe_b64encode(here[-1].encode()).decode() if len(found) > len(here) else None
         return versions, more

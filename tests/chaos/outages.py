@@ -1,24 +1,28 @@
 """The store failing at each call, for 1, 30 and 300 s of turned clock (G1), over Google's own client."""
 
 import itertools
+import os
+import random
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from itertools import product
 from pathlib import Path
-from random import Random
 
 from bench.machine import ROOT
 from bench.progress import track
 from shared.errors import TransientError
 from shared.history import ClaimTrace
+from tests.chaos import reached
 from tests.chaos.plant import violations
 from tests.chaos.rows import Effort, Finding
-from tests.chaos.scenes import SCENES, Scene
+from tests.chaos.scene import Scene
+from tests.chaos.scenes import SCENES
+from tests.chaos.spread import lanes
 from tests.chaos.turned import Outage, Picture, Turned, turned
 from tests.gcs_fake_faults import Fault
 from tests.promises import COUNTED_ENDS, record, require
@@ -32,24 +36,36 @@ SPANS_S = (1, 30, 300)
 _PRODUCT = tuple(f"{ROOT}/{room}/" for room in ("api", "shared", "worker"))
 #: How often a step is taken at most, and how many minutes there are for what others have to finish.
 _MOST_TRIES, _MOST_SWEEPS = 150, 150
-_QUICK = 40
+#: Whoever asks the API is answered within this; a call of the store has 10 s, and some follow another.
+_ANSWERED_WITHIN_S = 30.0
+_QUICK, _SHARE = 40, 20
+_NAMED = {scene.name: scene for scene in SCENES}
 
-Way = tuple[tuple[str, int], ...]  #: files and lines
+Way = tuple[object, ...]  #: what is called, and the files and lines that have led there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A call of a scene, and what there was when the step began that it belongs to."""
+
+    scene: str
+    step: int
+    number: int  #: counted from the step's beginning
+    call: str
+    picture: Picture = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """An outage of one kind and length that begins at one call of a scene."""
 
-    scene: Scene
-    picture: Picture
-    number: int
-    call: str
+    point: Point
     fault: Fault
     span_s: int
+    seed: int  #: of how long the client waits between two tries
 
     def __str__(self) -> str:
-        return f"{self.scene.name}: {self.call}, {self.fault.name} for {self.span_s} s"
+        return f"{self.point.scene}: {self.point.call}, {self.fault.name} for {self.span_s} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,84 +75,127 @@ class Survived:
     attempts: int
     counted: int  #: of them, towards giving the job up
     tries: int  #: of the step that took the most
+    answered_s: float  #: the longest that anybody who asks the API has waited
+    failed: int  #: requests
 
 
 def failing_store(folder: Path, effort: Effort) -> Finding:
-    """Begin an outage at each call of each scene, of each kind, and of each length in turn (G1 to G3)."""
-    found: list[str] = []
-    calls, cases = _cases(folder, effort.seed)
-    Random(effort.seed).shuffle(cases)
+    """Begin an outage of each kind and each length at each call of each scene (G1 to G3)."""
+    looker = _Looker(folder)
+    for scene in SCENES:
+        looker.look(scene)
+    points = looker.points
+    every = product(points, FAULTS, SPANS_S)
+    cases = [Case(point=p, fault=f, span_s=s, seed=effort.seed) for p, f, s in every]
+    random.Random(effort.seed).shuffle(cases)
     cases = cases if effort.repeats > 1 else cases[:_QUICK]
-    seen = []
-    for case in track(cases, "outages"):
-        with violations(found, str(case)):
-            seen.append(_survived(folder, case))
-    points = f"{calls[0]} calls x {len(FAULTS)} faults x {SPANS_S} s"
-    points += f"; {sum(calls[1:])} of {len(calls) - 1} other scenes x {len(FAULTS)} faults, spans in turn"
-    return Finding(runs=len(cases), violations=found, figure=f"{points}; {_figure(seen)}")
+    found, seen = _spread(folder, cases)
+    missing = sorted(reached.wanted() - looker.sites)
+    found += [f"no scene reaches {site}" for site in missing if site not in reached.EXPLAINED]
+    met = f"{len(points)} calls of {len(SCENES)} scenes x {len(FAULTS)} faults x {SPANS_S} s"
+    met = met if len(cases) == len(points) * len(FAULTS) * len(SPANS_S) else f"{len(cases)} of {met}"
+    details = {"calls": _counted(points), "not_reached": {s: reached.EXPLAINED.get(s, "") for s in missing}}
+    figure = f"{met}; {_figure(seen)}; {len(missing)} call sites that no scene reaches, each explained"
+    return Finding(runs=len(cases), violations=found, figure=figure, details=details)
 
 
 def _figure(seen: Sequence[Survived]) -> str:
     attempts, tries = max((s.attempts for s in seen), default=0), max((s.tries for s in seen), default=0)
-    counted = sum(s.counted for s in seen)
-    return f"{attempts} attempts at most, {counted} counted; {tries} tries of one step at most"
+    counted, answered_s = sum(s.counted for s in seen), max((s.answered_s for s in seen), default=0.0)
+    return (
+        f"{attempts} attempts at most, {counted} counted; {tries} tries of one step at most, each answered "
+        f"within {answered_s:.0f} s; {sum(s.failed for s in seen):,} requests failed"
+    )
 
 
-def _cases(folder: Path, seed: int) -> tuple[list[int], list[Case]]:
-    """Return how many calls each scene has, and the outages that begin at them."""
-    numbers: list[int] = []
-    cases: list[Case] = []
-    met: set[Way] = set()
-    for scene in SCENES:
-        with turned(folder) as world:
+def _counted(points: Sequence[Point]) -> dict[str, int]:
+    return {name: sum(point.scene == name for point in points) for name in _NAMED}
+
+
+# --- what there is to meet ----------------------------------------------------------------------
+
+
+@dataclass
+class _Looker:
+    """Notes every call of the store that is made in a new way, as scenes are played undisturbed."""
+
+    folder: Path
+    points: list[Point] = field(default_factory=list)
+    sites: set[str] = field(default_factory=set)
+    _met: set[Way] = field(default_factory=set)
+
+    def look(self, scene: Scene) -> None:
+        """Play a scene from what there is at first."""
+        with turned(self.folder, signs=scene.signs) as world:
             scene.given(world)
             picture = world.picture()
-        calls = _calls(folder, scene, picture, met)
-        for place, (number, call) in enumerate(calls.items()):
-            one = partial(Case, scene=scene, picture=picture, number=number, call=call)
-            cases += [one(fault=f, span_s=s) for f, s in _outages(scene, place + seed)]
-        numbers.append(len(calls))
-    return numbers, cases
+        with turned(self.folder, picture, signs=scene.signs) as world:
+            _play(world, scene, 0, partial(self._begin, world, scene))
+
+    def _begin(self, world: Turned, scene: Scene, step: int) -> None:
+        """Take a picture as a step begins: what comes before it need not be played for each of its calls."""
+        require(all(pulse.is_concluded for pulse in world.pulses), "G1", f"{scene.name}: a pulse goes on")
+        number, picture = itertools.count(), world.picture()
+
+        def note(call: str) -> None:
+            if call.startswith("before store"):
+                here, way = next(number), (call.split()[1], scene.signs, *_way())
+                self.sites.update(reached.now(call))
+                if way not in self._met:
+                    self._met.add(way)
+                    what = call.removeprefix("before ")
+                    self.points.append(
+                        Point(scene=scene.name, step=step, number=here, call=what, picture=picture)
+                    )
+
+        world.tell(note)
 
 
-def _outages(scene: Scene, turn: int) -> list[tuple[Fault, int]]:
-    """Return every outage of the first scene's calls; elsewhere each kind with one length, in turn."""
-    if scene is SCENES[0]:
-        return list(product(FAULTS, SPANS_S))
-    return [(fault, SPANS_S[(turn + n) % 3]) for n, fault in enumerate(FAULTS)]
-
-
-def _calls(folder: Path, scene: Scene, picture: Picture, met: set[Way]) -> dict[int, str]:
-    """Play a scene undisturbed; return its calls of the store that are made in a way not met before."""
-    found: dict[int, str] = {}
-    number = itertools.count()
-
-    def note(call: str) -> None:
-        if call.startswith("before store"):
-            here, way = next(number), _way()
-            if way not in met:
-                found[here] = call.removeprefix("before ")
-            met.add(way)
-
-    with turned(folder, picture) as world:
-        world.process = Process(note)
-        _play(world, scene)
-    return found
-
-
-def _way() -> Way:
+def _way() -> tuple[tuple[str, int], ...]:
     """Return the places in the product that have led to the call of a port."""
     frames = traceback.walk_stack(sys._getframe())
     places = ((frame.f_code.co_filename, line) for frame, line in frames)
     return tuple(place for place in places if place[0].startswith(_PRODUCT))
 
 
+# --- an outage ----------------------------------------------------------------------------------
+
+
+def _spread(folder: Path, cases: Sequence[Case]) -> tuple[list[str], list[Survived]]:
+    """Meet cases in a process a core; return what went wrong, and what the others cost."""
+    found: list[str] = []
+    seen: list[Survived] = []
+    shares = [cases[start : start + _SHARE] for start in range(0, len(cases), _SHARE)]
+    with lanes() as running:
+        begun = [running[n % len(running)].start(_met, folder, share) for n, share in enumerate(shares)]
+        for share, done in track(list(zip(shares, begun, strict=True)), "outages"):
+            with violations(found, f"one of {', '.join(map(str, share))}"):
+                broken, survived = done.result()
+                found += broken
+                seen += survived
+    return found, seen
+
+
+def _met(folder: Path, cases: Sequence[Case]) -> tuple[list[str], list[Survived]]:
+    """Meet some cases, in a process of its own."""
+    found: list[str] = []
+    seen: list[Survived] = []
+    own = folder / f"process-{os.getpid()}"
+    own.mkdir(exist_ok=True)
+    for case in cases:
+        with violations(found, str(case)):
+            seen.append(_survived(own, case))
+    return found, seen
+
+
 def _survived(folder: Path, case: Case) -> Survived:
     """Play a scene through an outage, until it has come to its end."""
-    with turned(folder, case.picture) as world:
+    point, scene = case.point, _NAMED[case.point.scene]
+    random.seed(f"{case.seed}, {case}")
+    with turned(folder, point.picture, signs=scene.signs) as world:
         outage = Outage(world.clock, case.fault, timedelta(seconds=case.span_s))
         world.go_wrong(outage)
-        left = [case.number]
+        left = [point.number]
 
         def begin(call: str) -> None:
             if call.startswith("before store"):
@@ -144,15 +203,18 @@ def _survived(folder: Path, case: Case) -> Survived:
                 if left[0] == -1:
                     outage.begin()
 
-        world.process = Process(begin)
-        tries = _play(world, case.scene)
+        world.tell(begin)
+        tries = _play(world, scene, point.step)
         require(outage.has_begun, "G1", "the call was never made")
-        return _cost(world, case.scene, tries)
+        return _cost(world, scene, tries)
 
 
-def _play(world: Turned, scene: Scene) -> int:
+def _play(world: Turned, scene: Scene, first: int, begin: Callable[[int], None] = lambda _step: None) -> int:
     """Take every step until its caller is content, and let the sweep finish; return the most tries of one."""
-    tries = max(_until_content(world, step) for step in scene.steps)
+    tries = 0
+    for number in range(first, len(scene.steps)):
+        begin(number)
+        tries = max(tries, _until_content(world, scene.steps[number]))
     world.process = Process()
     _wait(world, 60)  # a release that was refused until now is told
     for _ in range(_MOST_SWEEPS):
@@ -164,6 +226,7 @@ def _play(world: Turned, scene: Scene) -> int:
     world.promises.check()
     scene.check(world)
     require(not world.fake.objects.unguarded, "G2", f"without a precondition: {world.fake.objects.unguarded}")
+    require(world.longest_s <= _ANSWERED_WITHIN_S, "I7", f"answered after {world.longest_s:.1f} s")
     return tries
 
 
@@ -173,7 +236,7 @@ def _until_content(world: Turned, step: Callable[[Turned], object]) -> int:
             if step(world):
                 return turn + 1
         world.promises.check()
-        _wait(world, 10 * 2 ** min(turn, 4))
+        _wait(world, 10 * 4 ** min(turn, 2))
     require(False, "I1", "it was never done")
     return 0
 
@@ -197,7 +260,13 @@ def _cost(world: Turned, scene: Scene, tries: int) -> Survived:
     ends = [_last_word(world, claim) for claim in lost]
     counted = sum(end in COUNTED_ENDS for end in ends) - scene.silent
     require(counted <= 0, "I4", f"attempts that count: {ends}, of which {scene.silent} by no outage")
-    return Survived(attempts=len(claims), counted=max(0, counted), tries=tries)
+    return Survived(
+        attempts=len(claims),
+        counted=max(0, counted),
+        tries=tries,
+        answered_s=world.longest_s,
+        failed=world.outage.failed,
+    )
 
 
 def _last_word(world: Turned, claim: ClaimTrace) -> str:

@@ -1,46 +1,46 @@
 """The scenes in which the store is called: what there is at first, what is done and what comes of it (G1)."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from shared import records
+from shared.broom import LEAST_RETENTION
+from shared.jobs import Claim
+from shared.replays import Step as ReplayStep
+from shared.replays import step_name
 from shared.uploads import Uploads
+from tests.chaos.scene import Check, Scene
 from tests.chaos.scene_steps import (
+    TOKEN,
     Step,
     asked,
     begin_replay,
+    begin_to_drive_replay,
+    broomed_until,
     broomed_until_gone,
+    cancel_it,
+    cancel_replay_in_a_batch,
     deliver,
     deliver_a_long_one,
     deliver_and_stop,
     deliver_one_that_is_cancelled,
+    deliver_one_whose_beat_is_there,
     deliver_published,
     drive_replay,
+    find_own_claim,
     submit,
+    submit_over_http,
     submit_upload,
+    sweep_replay,
     swept_until,
 )
+from tests.chaos.scenes_asked import CLIENTS, OPERATORS, WORKERS
 from tests.chaos.turned import Turned
 from tests.dead import die, job_name
 from tests.promises import require
 from tests.world import JOB, Killed, Process, push_body
 
-Check = Callable[[Turned], None]
-
+REPLAY = "replay_20260101000000abcd"
 _STALE = f"{records.input_prefix(JOB)}stale"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What there is at first, what is done, how its jobs end, and what else must be true then."""
-
-    name: str
-    given: Step = lambda _world: None
-    steps: Sequence[Step]
-    ends: Sequence[str] = ("succeeded",)  #: of each job
-    silent: int = 0  #: attempts that end without a word, by no outage
-    check: Check = lambda _world: None
 
 
 # --- what there is at first ---------------------------------------------------------------------
@@ -88,6 +88,35 @@ def _uploaded(world: Turned) -> None:
     world.store.create(upload.input, world.photo, content_type="image/jpeg")
 
 
+def _two_dead(world: Turned) -> None:
+    die(world, 0, 1)
+    world.queue.published.clear()
+
+
+def _cut_short(world: Turned) -> None:
+    """Let a replay's driver die when it has begun its first batch."""
+    _two_dead(world)
+    begin_replay(world)
+    step = ReplayStep(number=0, start=0, stop=1, at=world.clock())
+    records.write_once(world.store, step_name(REPLAY, 0), step.document())
+
+
+def _claimed_in_doubt(world: Turned) -> None:
+    _accepted(world)
+    claim = Claim(job_id=JOB, epoch=0, number=1)
+    records.write_once(world.store, claim.name("json"), {"worker": "worker-1"}, token=TOKEN)
+
+
+def _long_ago(world: Turned) -> None:
+    """Let a warm-up, a photo that became a job and a longer retention be of last week."""
+    _uploaded(world)
+    submit_upload(world)
+    deliver_published(world)
+    records.write_once(world.store, f"{records.WARMUPS}1.json", {"window": "1"})
+    records.write_once(world.store, LEAST_RETENTION, {"least_s": 800 * 86_400})
+    world.clock.turn(days=7)
+
+
 def _over(given: Step, **span: float) -> Step:
     """Let time go by after it."""
     return lambda world: (given(world), world.clock.turn(**span))
@@ -111,6 +140,10 @@ def _no_losers(world: Turned) -> None:
     require(not losers, "G1", f"left over: {losers}")
 
 
+def _has_one_photo(world: Turned) -> bool:
+    return world.left(records.input_prefix(JOB)) == [world.promises.job(JOB).accepted.photo.name]
+
+
 def _is_resolved(world: Turned) -> None:
     require(
         any(name.endswith(".resolved.json") for name in world.left("dead/")), "G1", "nothing is on record"
@@ -119,7 +152,7 @@ def _is_resolved(world: Turned) -> None:
 
 _RESOLUTION = {"jobs": [job_name(0)], "reason": "refunded", "by": "ada"}
 
-SCENES = (
+JOBS = (
     Scene(name="submission and delivery", steps=(submit, deliver)),
     Scene(name="a long attempt's beats", given=_accepted, steps=(deliver_a_long_one,)),
     Scene(name="an attempt given back at SIGTERM", given=_accepted, steps=(deliver_and_stop, deliver)),
@@ -200,9 +233,68 @@ SCENES = (
     ),
     Scene(
         name="a replay of two jobs",
-        given=lambda world: (die(world, 0, 1), world.queue.published.clear()),
-        steps=(begin_replay, drive_replay),
+        given=_two_dead,
+        steps=(begin_replay, begin_to_drive_replay, deliver_published, drive_replay),
         ends=("succeeded", "succeeded"),
         check=_nothing_left("replaying/"),
     ),
+    Scene(
+        name="a replay that the sweep drives",
+        given=lambda world: (_two_dead(world), begin_replay(world)),
+        steps=(sweep_replay,),
+        ends=("succeeded", "succeeded"),
+        check=_nothing_left("replaying/"),
+    ),
+    Scene(
+        name="a replay cancelled in the middle of a batch",
+        given=_cut_short,
+        steps=(cancel_replay_in_a_batch,),
+        ends=("failed", "failed"),
+        check=_nothing_left("replaying/"),
+    ),
+    Scene(
+        name="a replay's marker without a plan, by the sweep",
+        given=_over(lambda world: world.lay(f"replaying/{REPLAY}", b"{}"), minutes=66),
+        steps=(swept_until(lambda world: not world.left("replaying/")),),
+        ends=(),
+    ),
+    Scene(
+        name="a submission over HTTP, and again with its key",
+        given=lambda world: world.lay("workers/1.json", b'{"version": 1, "engine": {"name": "grabcut"}}'),
+        steps=(submit_over_http, submit_over_http, cancel_it),
+        ends=("cancelled",),
+    ),
+    Scene(
+        name="a submission where one was begun",
+        given=_over(lambda world: world.ledger().mark(JOB, 0), minutes=6),
+        steps=(submit, deliver),
+    ),
+    Scene(
+        name="a submission whose photo is there",
+        given=lambda world: world.lay(f"{records.input_prefix(JOB)}0", world.photo, "image/jpeg"),
+        steps=(submit, deliver),
+    ),
+    Scene(
+        name="the same submission again, at once",
+        given=lambda world: world.accept(),
+        steps=(submit, broomed_until(_has_one_photo), deliver_published),
+    ),
+    Scene(name="a beat that was written", given=_accepted, steps=(deliver_one_whose_beat_is_there,)),
+    Scene(
+        name="a claim in doubt",
+        given=_claimed_in_doubt,
+        steps=(find_own_claim, deliver),
+    ),
+    Scene(
+        name="an event",
+        given=lambda world: _killed_after(world, "after store.create jobs/JOB/e0/terminal.json"),
+        steps=(asked("POST", "/internal/events", answers=204, data=push_body()),),
+    ),
+    Scene(
+        name="what was asked for long ago, by the broom",
+        given=_long_ago,
+        steps=(broomed_until_gone("warmups/", "uploads/"),),
+    ),
 )
+
+SCENES = (*JOBS, *CLIENTS, *OPERATORS, *WORKERS)

@@ -1,38 +1,55 @@
 """A service over Google's client and a fake bucket, its clock turned by hand; it can begin from a picture."""
 
+import copy
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from shared.gcs_patience import Patience
+from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
+
+from shared.gcs import GcsStore
+from shared.gcs_patience import Budget, Patience
+from shared.gcs_signing import IamSigning
 from shared.ledger import Ledger
 from shared.memory_queue import Published
 from shared.pace import CLOUD
-from shared.ports import Blob, Listing, Stat
 from tests.api_world import ApiWorld
-from tests.gcs_fake import GcsFake, running
+from tests.chaos.straight import BUCKET, Straight
+from tests.gcs_fake import GcsFake
 from tests.gcs_fake_faults import SITES, Fault, Plan
-from tests.gcs_fake_objects import Objects, Version
+from tests.gcs_fake_objects import Version
 from tests.gcs_world import connected
 from tests.promises import Promises
 from tests.world import Process, World, photo_bytes
 
-#: What the client waits for real where nothing comes, and what it takes that for.
-_SILENCE_S, _SILENCE_IS_S = 0.05, 5.0
-_BUCKET = "photos"
+#: What the client waits for real where nothing comes, and what it takes that for; where something does come,
+#: it waits as long as any machine may take.
+_SILENCE_S, _SILENCE_IS_S, _PATIENCE_S = 0.01, 5.0, 0.5
+#: One that does all the same what it does not answer is given the time for it.
+_LATE_S = 0.03
+_SILENT = {Fault.STALL: _SILENCE_S, Fault.LATE: _LATE_S}
+_SEEN = ("_terminals", "_seen", "_whole", "_decoded", "_found", "_signs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What there was at a moment."""
+    """What there was at a moment, and what had been seen until then."""
 
     time: datetime
     live: dict[tuple[str, str], Version]
+    last_generation: int
+    most_a_page: int
     published: list[Published]
+    noted: dict[str, Any]
+    seen: dict[str, Any]
+    inferences: int
+    uploads: Iterator[int]
 
 
 class Outage:
@@ -41,6 +58,7 @@ class Outage:
     def __init__(self, clock: Any, fault: Fault, span: timedelta) -> None:
         self.fault, self._clock, self._span = fault, clock, span
         self._began: datetime | None = None
+        self.failed = 0  #: requests
 
     def begin(self) -> None:
         self._began = self._clock()
@@ -49,11 +67,22 @@ class Outage:
     def has_begun(self) -> bool:
         return self._began is not None
 
+    @property
+    def is_on(self) -> bool:
+        return self._began is not None and self._clock() < self._began + self._span
+
+    @property
+    def silence_s(self) -> float:
+        """How long the client waits for real at this moment."""
+        return _SILENT.get(self.fault, _PATIENCE_S) if self.is_on else _PATIENCE_S
+
     def __contains__(self, _number: object) -> bool:
-        is_on = self._began is not None and self._clock() < self._began + self._span
-        if is_on and self.fault in {Fault.STALL, Fault.LATE}:
+        if not self.is_on:
+            return False
+        self.failed += 1
+        if self.fault in _SILENT:
             self._clock.turn(seconds=_SILENCE_IS_S)  # the other side waits for so long before it gives up
-        return is_on
+        return True
 
 
 class Turned(ApiWorld):
@@ -66,6 +95,9 @@ class Turned(ApiWorld):
         World.__post_init__(self)
         self.asleep: Callable[[], None] = lambda: None
         self.photo, self.process = photo_bytes(32), Process()
+        self.noted: dict[str, Any] = {}  #: what whoever asks remembers from one step to the next
+        self.outage: Outage | None = None
+        self.longest_s = 0.0  #: that anybody waited for an answer
 
     @cached_property
     def client(self) -> Any:
@@ -73,72 +105,130 @@ class Turned(ApiWorld):
         return self.api(self.process)
 
     @cached_property
-    def straight(self) -> "Straight":
+    def straight(self) -> Straight:
         """The bucket, whatever is wrong with the way there."""
         return Straight(self.fake.objects)
+
+    @cached_property
+    def undisturbed(self) -> Any:
+        """An API that nothing ever happens to; it must only be read from."""
+        other = copy.copy(self)
+        other.store = self.straight
+        return other.api()
 
     @cached_property
     def promises(self) -> Promises:
         """What has been seen of every job since the beginning."""
         return Promises(Ledger(store=self.straight, queue=self.queue, clock=self.clock, pace=CLOUD))
 
+    def tell(self, spy: Callable[[str], None]) -> None:
+        """Begin another process, whose calls are told to a spy."""
+        self.process = Process(spy)
+        self.__dict__.pop("client", None)
+
+    def ask(self, method: str, url: str, **request: Any) -> Any:
+        """Ask the API of the process, and note how long it took by the turned clock."""
+        began = self.clock.monotonic()
+        answer = self.client.open(url, method=method, **request)
+        self.longest_s = max(self.longest_s, self.clock.monotonic() - began)
+        return answer
+
     def left(self, prefix: str) -> list[str]:
         """Return the names of what is there."""
         return [stat.name for stat in self.straight.list(prefix).objects]
 
+    def lay(self, name: str, data: bytes, content_type: str = "application/json") -> None:
+        """Put an object there that was not, whatever is wrong with the way there."""
+        meta = {"name": name, "contentType": content_type}
+        self.fake.objects.insert(BUCKET, meta, data, {"ifGenerationMatch": "0"})
+
     def picture(self) -> Picture:
+        objects = self.fake.objects
         return Picture(
-            time=self.clock.time, live=dict(self.fake.objects._live), published=list(self.queue.published)
+            time=self.clock.time,
+            live=dict(objects._live),
+            last_generation=objects._last_generation,
+            most_a_page=objects.most_a_page,
+            published=list(self.queue.published),
+            noted=copy.deepcopy(self.noted),
+            seen={name: copy.deepcopy(getattr(self.promises, name)) for name in _SEEN},
+            inferences=self.model.calls,
+            uploads=copy.copy(self._uploads),
         )
 
     def put_back(self, picture: Picture) -> None:
-        self.clock.time = picture.time
-        self.fake.objects._live.update(picture.live)
+        self.clock.time, objects = picture.time, self.fake.objects
+        objects._live.update(picture.live)
+        objects._last_generation, objects.most_a_page = picture.last_generation, picture.most_a_page
         self.queue.published += picture.published
+        self.noted = copy.deepcopy(picture.noted)
+        for name, value in picture.seen.items():
+            setattr(self.promises, name, copy.deepcopy(value))
+        self.model.calls = picture.inferences
+        self._uploads = copy.copy(picture.uploads)
 
     def go_wrong(self, outage: Outage) -> None:
-        self.fake.faults._plans += [Plan(site, outage.fault, outage) for site in SITES]
+        self.outage = outage
+        self.fake.faults._plans += [Plan(site, outage.fault, outage) for site in (*SITES, "sign")]
+
+    def sign(self) -> None:
+        """Let the store sign URLs, through a fake of IAM that goes wrong as the bucket does."""
+        calls = self.store._calls
+        credentials = AnonymousCredentials()
+        credentials.service_account_email = "robot@project.iam.gserviceaccount.com"
+        session = AuthorizedSession(credentials)
+        calls._line.carry(session)
+        session.trust_env = False
+        self.store._signing = partial(IamSigning, session, iam=self.fake.url)
+
+    @property
+    def silence_s(self) -> float:
+        return self.outage.silence_s if self.outage else _PATIENCE_S
 
 
-class Straight:
-    """Reads what is in the bucket, without asking anybody."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hurried(Patience):
+    """Waits for real no longer than it must; what it takes that for, the turned clock says."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    really_s: Callable[[], float]
 
-    def list(self, prefix: str) -> Listing:
-        found, more = self._objects.page(_BUCKET, prefix, "", 1000)
-        assert more is None, "more than a page"
-        return Listing(objects=tuple(map(self._stat, found)), now=self._objects.clock())
+    def begin(self) -> Budget:
+        return _HurriedBudget(self)
 
-    def read(self, name: str) -> Blob:
-        version = self._objects._live[_BUCKET, name]
-        return Blob(stat=self._stat(version), data=version.data)
 
-    def _stat(self, version: Version) -> Stat:
-        return Stat(
-            name=version.name,
-            size=len(version.data),
-            generation=version.generation,
-            now=self._objects.clock(),
-            updated=version.updated,
-        )
+class _HurriedBudget(Budget):
+    def timeout(self) -> tuple[float, float]:
+        return _PATIENCE_S, self._patience.really_s()
 
 
 @contextmanager
-def turned(folder: Path, picture: Picture | None = None) -> Iterator[Turned]:
+def turned(folder: Path, picture: Picture | None = None, *, signs: bool = False) -> Iterator[Turned]:
     """Lend a world."""
     world = Turned(folder)
+    world.fake = GcsFake(world.clock)
+    world.fake.start()
+    world.store = _store(world)
+    if signs:
+        world.sign()
+    if picture:
+        world.put_back(picture)
+    try:
+        yield world
+    finally:
+        world.fake.released.set()
+        world.store._calls._client.close()
+        # It looks up from its work every 20 ms only, and nobody has to wait for that.
+        threading.Thread(target=world.fake.stop, daemon=True).start()
+
+
+def _store(world: Turned) -> GcsStore:
     clock = world.clock
-    patience = Patience(
-        silence_s=_SILENCE_S, sleep=lambda s: clock.turn(seconds=s), monotonic=clock.monotonic
+    patience = _Hurried(
+        sleep=lambda s: clock.turn(seconds=s),
+        monotonic=clock.monotonic,
+        really_s=lambda: world.silence_s,
     )
-    with running(clock) as world.fake:
-        world.store = connected(world.fake, patience)
-        if picture:
-            world.put_back(picture)
-        try:
-            yield world
-        finally:
-            world.fake.released.set()
-            world.store._calls._client.close()
+    store = connected(world.fake, patience)
+    # It would look through the environment for proxies at each request, which takes a third of the time.
+    store._calls._client._http.trust_env = False
+    return store
