@@ -24,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from requests.structures import CaseInsensitiveDict
+
 from shared.checksums import crc32c
 from tests.gcs_fake_faults import Fault, Faults
 from tests.gcs_fake_objects import MOST_A_PAGE, Objects, Refused, Version
@@ -136,6 +138,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     # --- one call -------------------------------------------------------------------------------
+
+    def parse_request(self) -> bool:
+        """Read a request's head, as its one client writes it: the library's way takes as long as all else."""
+        self.command, self.path, _ = self.raw_requestline.decode("ascii").split()
+        head = iter(self.rfile.readline, b"\r\n")
+        pairs = (line.decode("latin-1").split(":", 1) for line in head)
+        self.headers = CaseInsensitiveDict((name, value.strip()) for name, value in pairs)
+        self.close_connection = self.headers.get("Connection", "").lower() == "close"
+        return True
 
     def _handle(self) -> None:
         self.fake = self.server.fake

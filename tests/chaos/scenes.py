@@ -31,6 +31,7 @@ from tests.chaos.scene_steps import (
     submit_over_http,
     submit_upload,
     sweep_replay,
+    sweep_replay_to_its_end,
     swept_until,
 )
 from tests.chaos.scenes_asked import CLIENTS, OPERATORS, WORKERS
@@ -241,7 +242,7 @@ JOBS = (
     Scene(
         name="a replay that the sweep drives",
         given=lambda world: (_two_dead(world), begin_replay(world)),
-        steps=(sweep_replay,),
+        steps=(sweep_replay, sweep_replay, sweep_replay_to_its_end),
         ends=("succeeded", "succeeded"),
         check=_nothing_left("replaying/"),
     ),
