@@ -14,10 +14,10 @@ _ROOMS = ("api", "bench", "ops", "shared", "tests", "worker")
 _RUN = """
 import logging, sys
 from tests.chaos.rows import Effort
-from tests.chaos.simulated import simulated
+from tests.chaos.simulated import simulated_here
 logging.disable(logging.CRITICAL)
 effort = Effort(seed=int(sys.argv[1]), repeats=1, plants=1, jobs=0, steps=400_000)
-print(*simulated(None, effort).violations, sep="\\n")
+print(*simulated_here(effort).violations, sep="\\n")
 """
 
 

@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.promises import require
 ANSWERED_WITHIN_S = 12.0
 #: The API gives a publication 2 s (shared/ledger.py); without a limit of its own it would be 10 s.
 HUNG_AT_MOST_S = 2.0 + 1.5
+#: Clients whose publication hangs at the same time.
+_AT_ONCE = 5
 
 
 def unpublished(folder: Path, effort: Effort) -> Finding:
@@ -25,9 +28,12 @@ def unpublished(folder: Path, effort: Effort) -> Finding:
     with Plant(folder) as plant:
         troubles = _Troubles(plant)
         for _ in track(range(effort.repeats), "unpublished"):
-            for trouble in (troubles.error, troubles.hang, troubles.lost_answer):
+            for trouble in (troubles.error, troubles.lost_answer):
                 with violations(found, trouble.__name__):
                     trouble()
+        for number in track(_groups(effort.repeats), "hung"):
+            with violations(found, f"{number} hang"):
+                troubles.hang(number)
     hung_s, answered_s = max(troubles.hung_s, default=0), max(troubles.answered_s, default=0)
     runs = 3 * effort.repeats
     figure = (
@@ -35,6 +41,11 @@ def unpublished(folder: Path, effort: Effort) -> Finding:
         f"locked, {answered_s:.1f} s elsewhere"
     )
     return Finding(runs=runs, violations=found, figure=figure)
+
+
+def _groups(number: int) -> list[int]:
+    """Return how many hang at once: each waits as long as it would alone."""
+    return [min(_AT_ONCE, number - start) for start in range(0, number, _AT_ONCE)]
 
 
 @dataclass
@@ -59,13 +70,16 @@ class _Troubles:
         self._require_made_good(job_id)
         self.answered_s.append(took_s)
 
-    def hang(self) -> None:
-        """Lock the queue's file until the API has answered: only its own limit ends the publication."""
-        with _locked(self.plant.queue.path):
-            job_id, took_s = self._submitted(f"key-{self.plant.new_id()}")
-        require(took_s <= HUNG_AT_MOST_S, "P1", f"answered after {took_s:.1f} s of a publication that hangs")
-        self._require_made_good(job_id)
-        self.hung_s.append(took_s)
+    def hang(self, number: int) -> None:
+        """Lock the queue's file until clients are answered: only its own limit ends each publication."""
+        keys = [f"key-{self.plant.new_id()}" for _ in range(number)]
+        with _locked(self.plant.queue.path), ThreadPoolExecutor(number) as clients:
+            answers = list(clients.map(self._submitted, keys))
+        for job_id, took_s in answers:
+            is_soon = took_s <= HUNG_AT_MOST_S
+            require(is_soon, "P1", f"answered after {took_s:.1f} s of a publication that hangs")
+            self._require_made_good(job_id)
+            self.hung_s.append(took_s)
 
     def _submitted(self, key: str) -> tuple[str, float]:
         began = time.monotonic()
