@@ -129,7 +129,7 @@ class Turned(ApiWorld):
     def ask(self, method: str, url: str, **request: Any) -> Any:
         """Ask the API of the process, and note how long it took by the turned clock."""
         began = self.clock.monotonic()
-        answer = self.client.open(url, method=method, **request)
+        answer = self.client.open(url, method=method, buffered=True, **request)
         self.longest_s = max(self.longest_s, self.clock.monotonic() - began)
         return answer
 
