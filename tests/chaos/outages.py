@@ -35,7 +35,8 @@ SPANS_S = (1, 30, 300)
 _PRODUCT = tuple(f"{ROOT}/{room}/" for room in ("api", "shared", "worker"))
 #: How often a step is taken at most, and how many minutes there are for what others have to finish.
 _MOST_TRIES, _MOST_SWEEPS = 150, 150
-#: Whoever asks the API is answered within this; a call of the store has 10 s, and some follow another.
+#: Whoever asks the API is answered within this: a call of the store has 10 s, and those that are made side by
+#: side come one after the other here.
 _ANSWERED_WITHIN_S = 30.0
 _QUICK, _SHARE = 40, 20
 _NAMED = {scene.name: scene for scene in SCENES}

@@ -28,9 +28,8 @@ from tests.gcs_world import connected
 from tests.promises import Promises
 from tests.world import Process, World, photo_bytes
 
-#: What the client waits for real where nothing comes, and what it takes that for; where something does come,
-#: it waits as long as any machine may take.
-_SILENCE_S, _SILENCE_IS_S, _PATIENCE_S = 0.01, 5.0, 0.5
+#: What the client waits for real where nothing comes, and where something may.
+_SILENCE_S, _PATIENCE_S = 0.01, 0.5
 #: One that does all the same what it does not answer is given the time for it.
 _LATE_S = 0.03
 _SILENT = {Fault.STALL: _SILENCE_S, Fault.LATE: _LATE_S}
@@ -59,6 +58,7 @@ class Outage:
         self.fault, self._clock, self._span = fault, clock, span
         self._began: datetime | None = None
         self.failed = 0  #: requests
+        self._silence_s = 0.0
 
     def begin(self) -> None:
         self._began = self._clock()
@@ -71,9 +71,9 @@ class Outage:
     def is_on(self) -> bool:
         return self._began is not None and self._clock() < self._began + self._span
 
-    @property
-    def silence_s(self) -> float:
-        """How long the client waits for real at this moment."""
+    def really_s(self, silence_s: float) -> float:
+        """Return how long the client, who would now wait for so long, waits for real."""
+        self._silence_s = silence_s
         return _SILENT.get(self.fault, _PATIENCE_S) if self.is_on else _PATIENCE_S
 
     def __contains__(self, _number: object) -> bool:
@@ -81,7 +81,7 @@ class Outage:
             return False
         self.failed += 1
         if self.fault in _SILENT:
-            self._clock.turn(seconds=_SILENCE_IS_S)  # the other side waits for so long before it gives up
+            self._clock.turn(seconds=self._silence_s)  # the client waits for so long before it gives up
         return True
 
 
@@ -181,16 +181,15 @@ class Turned(ApiWorld):
         session.trust_env = False
         self.store._signing = partial(IamSigning, session, iam=self.fake.url)
 
-    @property
-    def silence_s(self) -> float:
-        return self.outage.silence_s if self.outage else _PATIENCE_S
+    def really_s(self, silence_s: float) -> float:
+        return self.outage.really_s(silence_s) if self.outage else _PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hurried(Patience):
     """Waits for real no longer than it must; what it takes that for, the turned clock says."""
 
-    really_s: Callable[[], float]
+    really_s: Callable[[float], float]
 
     def begin(self) -> Budget:
         return _HurriedBudget(self)
@@ -198,7 +197,8 @@ class _Hurried(Patience):
 
 class _HurriedBudget(Budget):
     def timeout(self) -> tuple[float, float]:
-        return _PATIENCE_S, self._patience.really_s()
+        connect_s, silence_s = super().timeout()
+        return max(connect_s, _PATIENCE_S), self._patience.really_s(silence_s)
 
 
 @contextmanager
@@ -226,7 +226,7 @@ def _store(world: Turned) -> GcsStore:
     patience = _Hurried(
         sleep=lambda s: clock.turn(seconds=s),
         monotonic=clock.monotonic,
-        really_s=lambda: world.silence_s,
+        really_s=world.really_s,
     )
     store = connected(world.fake, patience)
     # It would look through the environment for proxies at each request, which takes a third of the time.
