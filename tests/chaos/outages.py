@@ -1,4 +1,4 @@
-"""The store failing at each call, for 1, 30 and 300 s of turned clock (G1), over Google's own client."""
+"""The store failing at each call, for 1, 30 and 300 s (G1): in one file, from the call to what it cost."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""The scenes in which the store is called: what there is at first, what is done and what comes of it (G1)."""
+"""The scenes in which jobs call the store (G1), in one file: what there is at first serves several."""
 
 import contextlib
 

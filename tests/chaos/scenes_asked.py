@@ -1,4 +1,4 @@
-"""The scenes of what is asked for beside photos and jobs: by clients, by operators and of workers (G1)."""
+"""What clients, operators and workers ask beside photos (G1): in one file, each beside what is right."""
 
 import json
 
