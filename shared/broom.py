@@ -10,7 +10,6 @@ import string
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,7 +62,7 @@ class Broom:
         """Look at uploads and at one part of the jobs."""
         until = self.monotonic() + BUDGET.total_seconds()
         visits = [*self._uploads(), *self._warmups(), *self._jobs(part)]
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="broom") as pool:
+        with self.ledger.pool(_AT_ONCE, "broom") as pool:
             counts = Counter(pool.map(lambda named: self._visit(named[0], named[1], until), visits))
         log.info("broom.done", extra={"part": part, "counts": dict(counts)})
         return dict(counts)

@@ -32,7 +32,7 @@ from shared.ports import Clock, Queue
 from shared.reading import Reader
 from shared.records import UNKNOWN_TYPE, Accepted, PhotoPin
 from shared.same_request import is_same
-from shared.side_by_side import both
+from shared.side_by_side import Pool, both, threads
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Ledger(Reader):
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    pool: Pool = threads  #: in which many jobs are looked at side by side
 
     # --- accepting and publishing ---------------------------------------------------------------
 

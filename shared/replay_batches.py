@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from shared import reopening, replays
@@ -20,24 +19,24 @@ Outcomes = dict[Selected, str]  #: by the new epoch of each job: ``opened``, or 
 def open_jobs(ledger: Ledger, plan: Plan, step: Step) -> Outcomes:
     """Open the jobs of a batch, and no further one once a later step is on record."""
     is_over = partial(_is_over, ledger, plan, step)
-    return _of_each(plan, step, lambda selected: reopening.reopen(ledger, plan, selected, is_over))
+    return _of_each(ledger, plan, step, lambda selected: reopening.reopen(ledger, plan, selected, is_over))
 
 
 def see_to(ledger: Ledger, plan: Plan, step: Step) -> Outcomes:
     """Do what is left to be done about the jobs of a batch that were opened; open none."""
-    return _of_each(plan, step, lambda selected: reopening.see_to(ledger, plan, selected))
+    return _of_each(ledger, plan, step, lambda selected: reopening.see_to(ledger, plan, selected))
 
 
 def look(ledger: Ledger, plan: Plan, step: Step) -> Outcomes:
     """Say what became of the jobs of a batch, and change nothing."""
-    return _of_each(plan, step, lambda selected: reopening.look(ledger, plan, selected))
+    return _of_each(ledger, plan, step, lambda selected: reopening.look(ledger, plan, selected))
 
 
-def _of_each(plan: Plan, step: Step, act: Callable[[Selected], str]) -> Outcomes:
+def _of_each(ledger: Ledger, plan: Plan, step: Step, act: Callable[[Selected], str]) -> Outcomes:
     batch = plan.selection[step.start : step.stop]
     if not batch:
         return {}
-    with ThreadPoolExecutor(min(_AT_ONCE, len(batch)), thread_name_prefix="replay") as pool:
+    with ledger.pool(min(_AT_ONCE, len(batch)), "replay") as pool:
         outcomes = pool.map(lambda selected: _guarded(plan, selected, act), batch)
         return {(job_id, epoch + 1): what for (job_id, epoch), what in zip(batch, outcomes, strict=True)}
 

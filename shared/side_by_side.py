@@ -4,7 +4,7 @@ Whoever starts something beside itself waits for it before it returns, so that n
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Protocol, TypeVar
@@ -24,6 +24,15 @@ class Beside(Protocol):
     def __call__(self, work: Callable[[], T]) -> Future[T]:
         """Return what will hold the work's value, or what it raised; never raise."""
         ...
+
+
+#: Makes what many pieces of one kind of work are done in: so many at once, under a name.
+Pool = Callable[[int, str], Executor]
+
+
+def threads(at_most: int, name: str) -> Executor:
+    """Return threads that end with the work they were made for."""
+    return ThreadPoolExecutor(at_most, thread_name_prefix=name)
 
 
 def here(work: Callable[[], T]) -> Future[T]:

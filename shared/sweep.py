@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,17 +32,12 @@ BUDGET = timedelta(seconds=50)
 _AT_ONCE = 16
 
 
-def _threads() -> Executor:
-    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweep")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """One pass over the markers."""
 
     ledger: Ledger
     monotonic: Callable[[], float] = time.monotonic
-    pool: Callable[[], Executor] = _threads  #: in which markers are visited side by side
 
     def run(self) -> dict[str, int]:
         """Look at each marker that is due, and count what was done."""
@@ -53,7 +48,7 @@ class Sweep:
         # Behind a long queue: to publish them again would make it longer, and to look at each slows it down.
         waiting = {stat.name for stat in due if stat.name in untried and stat.age < OPEN_AT_MOST}
         due = [stat for stat in due if stat.name not in waiting]
-        with self.pool() as pool:
+        with self.ledger.pool(_AT_ONCE, "sweep") as pool:
             visits: list[Future[str]] = [pool.submit(self._visit_until, stat, until) for stat in due]
             counts = Counter(visit.result() for visit in visits)
         counts["open"] = len(listing.objects)

@@ -278,7 +278,7 @@ class Simulation(ApiWorld):
         if process is None:
             return super().ledger()
         process.beside = here if process.kind == "front" else Drawn(Random(self.dice.random()))
-        return replace(super().ledger(process), clock=process.clock)
+        return replace(super().ledger(process), clock=process.clock, pool=lambda *_: Inline())
 
     def services(self, process: Proc | None = None, **changes: Any) -> Services:
         if process is None:
@@ -308,5 +308,5 @@ class Simulation(ApiWorld):
     def sweep(self, process: Proc | None = None) -> Any:
         if process is None:
             return super().sweep()
-        sweep = Sweep(ledger=self.ledger(process), monotonic=self.clock.monotonic, pool=Inline)
+        sweep = Sweep(ledger=self.ledger(process), monotonic=self.clock.monotonic)
         return self.begin(process, "sweep", sweep.run)
