@@ -40,7 +40,7 @@ _AT_ONCE = 16
 PARTS = tuple("".join(pair) for pair in product(string.digits + string.ascii_lowercase, repeat=2))
 
 LEAST_RETENTION = "broom/retention.json"
-_PHOTOS, _RECORDS = "inputs/job_", "jobs/job_"
+_PHOTOS, _PICTURES, _RECORDS = "inputs/job_", "results/job_", "jobs/job_"
 _WARMUPS_KEPT_FOR = timedelta(days=1)
 
 _Visit = Callable[[], str]
@@ -88,6 +88,7 @@ class Broom:
         # Photos first: one that is an hour old by then has its promise in the later listing, or none ever.
         least = self._least_retention()
         photos = _by_job(self.ledger.store.list(_PHOTOS + part).objects, "inputs/", ".")
+        pictures = _by_job(self.ledger.store.list(_PICTURES + part).objects, "results/", "/")
         listing = self.ledger.store.list(_RECORDS + part)
         jobs = _by_job(listing.objects, "jobs/", "/")
         for job_id, stats in jobs.items():
@@ -95,10 +96,12 @@ class Broom:
             if _may_have_expired(history, stats, least):
                 yield job_id, partial(self._expire, history)
         for job_id, stats in photos.items():
-            is_promised = records.accepted_name(job_id) in {stat.name for stat in jobs.get(job_id, ())}
             old = [stat for stat in stats if stat.age >= ABANDONED_AFTER]
-            if old and (len(stats) > 1 or not is_promised):
+            if old and (len(stats) > 1 or not _keeps_bytes(job_id, jobs.get(job_id, ()))):
                 yield job_id, partial(self._delete_orphans, job_id, old)
+        for job_id, stats in pictures.items():
+            if job_id in jobs and not _keeps_bytes(job_id, jobs[job_id]):
+                yield job_id, partial(self._delete_late, stats)
 
     def _least_retention(self) -> timedelta:
         """Return the least that any job was promised: the promise of a younger one is not even read.
@@ -132,10 +135,17 @@ class Broom:
         return "expired"
 
     def _delete_orphans(self, job_id: str, photos: Iterable[Stat]) -> str:
-        promise = self.ledger.promise(job_id)
-        orphans = [stat for stat in photos if promise is None or stat.name != promise.photo.name]
+        job = self.ledger.job(job_id)
+        kept = None if job is None or job.is_closed else job.accepted.photo.name
+        orphans = [stat for stat in photos if stat.name != kept]
         settling.delete_photos(self.ledger, orphans)
         return "orphans" if orphans else "kept"
+
+    def _delete_late(self, pictures: Iterable[Stat]) -> str:
+        """Delete what an attempt stored of a job that was closed meanwhile, and did not live to delete."""
+        for stat in pictures:
+            self.ledger.store.delete(stat.name, generation=stat.generation)
+        return "late"
 
     # --- warm-ups -------------------------------------------------------------------------------
 
@@ -163,10 +173,13 @@ class Broom:
         upload = ours.read(upload_id) if upload_id else None
         if upload is None:
             return "unknown"
-        if self._is_promised(upload):
-            self.ledger.store.delete(stat.name, generation=upload.generation)
-            return "promised"
-        return self._sweep_upload(ours, upload)
+        job = self.ledger.job(upload.job_id) if upload.job_id else None
+        if job is None or job.accepted.photo.name != upload.input:
+            return self._sweep_upload(ours, upload)
+        if job.is_closed:
+            self.ledger.store.delete(upload.input)  # it may have been sent again since
+        self.ledger.store.delete(stat.name, generation=upload.generation)
+        return "promised"
 
     def _sweep_upload(self, ours: Uploads, upload: Upload) -> str:
         """Delete a photo that became no job: twice, an hour apart, since it may have been on its way."""
@@ -178,10 +191,6 @@ class Broom:
         log.info("upload.swept", extra={"upload_id": upload.id})
         return "swept"
 
-    def _is_promised(self, upload: Upload) -> bool:
-        promise = self.ledger.promise(upload.job_id) if upload.job_id else None
-        return promise is not None and promise.photo.name == upload.input
-
 
 def _may_have_expired(history: History, stats: Iterable[Stat], least: timedelta) -> bool:
     if history.accepted is None or history.accepted.age < least:
@@ -190,6 +199,12 @@ def _may_have_expired(history: History, stats: Iterable[Stat], least: timedelta)
     is_ours = newest.terminal is not None and newest.announced is not None
     closed = records.epoch_name(history.job_id, newest.number, "closed.json")
     return is_ours or (newest.number > 0 and closed not in {stat.name for stat in stats})
+
+
+def _keeps_bytes(job_id: str, stats: Iterable[Stat]) -> bool:
+    """Whether a job was promised and not closed: what has come since it was closed is nobody's."""
+    names = {stat.name for stat in stats}
+    return records.accepted_name(job_id) in names and not any(name.endswith("/closed.json") for name in names)
 
 
 def part_at(now: datetime) -> str:

@@ -39,6 +39,7 @@ LASTS = timedelta(hours=1)
 PREFIX = "uploads/"
 _ID = re.compile(r"upload_[0-9a-f]{32}")
 _TAKE_TRIES = 3
+_COME_ALREADY = "A photo has been uploaded here already; begin another upload."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +146,12 @@ class Uploads:
             If its time is over, or it has come already.
         """
         self.require_time(upload)
+        if upload.job_id:  # its photo had come, and if it is gone by now its job was erased
+            raise UploadUsedError(_COME_ALREADY)
         try:
             self.store.create(upload.input, photo, content_type=upload.document["content_type"])
         except NameTakenError as error:
-            raise UploadUsedError("A photo has been uploaded here already; begin another upload.") from error
+            raise UploadUsedError(_COME_ALREADY) from error
 
     @staticmethod
     def require_time(upload: Upload) -> None:

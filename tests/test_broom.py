@@ -86,7 +86,8 @@ def test_what_has_expired_is_not_looked_at_again(world: World) -> None:
     before, calls = world.names(), []
     assert sweep(world, Process(calls.append)) == {}
     made = [call.split(" ")[1] for call in calls if call.startswith("before")]
-    assert made == ["store.list", "store.list", "store.read", "store.list", "store.list"], "no job's is read"
+    lists = ["store.list"] * 3
+    assert made == ["store.list", "store.list", "store.read", *lists], "no job's is read"
     assert world.names() == before
 
 
@@ -165,6 +166,14 @@ def test_an_erased_job_is_left_alone(world: World) -> None:
     world.clock.turn(days=401)
     assert sweep(world) == {}
     assert world.job().epoch == 1
+
+
+def test_what_an_attempt_stores_after_its_job_was_erased_goes_within_the_day(world: World) -> None:
+    world.deliver()
+    settling.erase(world.ledger(), JOB, kind="erasure", by="client")
+    world.store.create(f"results/{JOB}/e0/2/matte", b"of one that was killed before it could delete it")
+    assert sweep(world) == {"late": 1}
+    assert world.names("results/") == []
 
 
 def test_an_expiry_that_died_midway_is_finished(tmp_path: Path) -> None:
@@ -262,6 +271,17 @@ def test_a_photo_of_an_earlier_try_goes_and_the_promised_one_stays(tmp_path: Pat
     assert sweep(world) == {}
 
 
+def test_a_photo_that_comes_with_a_retry_after_its_job_was_erased_goes_after_its_hour(world: World) -> None:
+    world.deliver()
+    settling.erase(world.ledger(), JOB, kind="erasure", by="client")
+    world.store.create(f"inputs/{JOB}.retry", world.photo)
+    world.clock.turn(minutes=59)
+    assert sweep(world) == {}
+    world.clock.turn(minutes=2)
+    assert sweep(world) == {"orphans": 1}
+    assert world.names("inputs/") == []
+
+
 def test_a_client_that_comes_back_as_the_marker_goes_keeps_its_photo(tmp_path: Path) -> None:
     world = interrupted(tmp_path, _kill_before("store.create jobs/JOB/accepted.json"))
     world.clock.turn(minutes=65)
@@ -347,6 +367,17 @@ def test_an_upload_that_became_a_job_keeps_its_photo(shop: Uploader) -> None:
     assert shop.world.deliver(job_id=job_id) is Outcome.ACK
     shop.world.assert_succeeded(job_id)
     assert slug(shop.submit(upload_id)) == (404, "upload-not-found")
+
+
+def test_an_upload_that_was_sent_again_after_its_job_was_erased_goes_too(shop: Uploader) -> None:
+    """A signed URL is good for its hour, whatever becomes of the job."""
+    upload_id = shop.uploaded()
+    job_id = shop.submit(upload_id).json["id"]
+    shop.world.deliver(job_id=job_id)
+    assert shop.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    shop.world.store.create(f"inputs/{upload_id}", shop.world.photo)
+    assert shop.turn(minutes=66) == {"promised": 1}
+    assert shop.world.names("inputs/") == shop.world.names("uploads/") == []
 
 
 def test_an_upload_whose_job_was_never_promised_is_swept(shop: Uploader) -> None:

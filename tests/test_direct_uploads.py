@@ -172,6 +172,16 @@ def test_an_erased_job_takes_its_upload_along(here: Shop) -> None:
     assert here.world.names("inputs/") == []
 
 
+def test_a_photo_is_not_taken_again_after_its_job_was_erased(here: Shop) -> None:
+    ticket = here.begin()
+    here.put(ticket)
+    job_id = here.submit(ticket["upload_id"]).json["id"]
+    here.world.deliver(job_id=job_id)
+    here.client.delete(f"/v1/jobs/{job_id}")
+    assert here.put(ticket) == 409
+    assert here.world.names("inputs/") == []
+
+
 # --- one upload, one photo, one job -------------------------------------------------------------
 
 
