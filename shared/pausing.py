@@ -79,6 +79,8 @@ def pause(
         except NameTakenError:
             if held := _add(store, pushes):
                 return held, False
+        except NoSuchObjectError:
+            return wanted, True  # it was written, its answer was lost, and it is over already
         else:
             return wanted, True
 

@@ -7,7 +7,8 @@ import grpc
 import pytest
 
 from shared import pausing, pubsub_pausing, pubsub_topology
-from shared.errors import StoreUnavailableError
+from shared.errors import NameTakenError, StoreUnavailableError
+from shared.memory_store import MemoryStore
 from shared.pausing import Held
 from shared.places import Project
 from shared.pubsub_topology import Pusher
@@ -35,6 +36,18 @@ def world(tmp_path: Path) -> ApiWorld:
     return ApiWorld(tmp_path)
 
 
+class _HeardLate(MemoryStore):
+    """A store whose first answer to a create is lost, and in which another hand resumes meanwhile."""
+
+    def create(self, name: str, data: bytes, **_: object) -> object:
+        super().create(name, data)
+        raise NameTakenError("It was asked again.")
+
+    def stat(self, name: str) -> object:
+        pausing.resume(self)
+        return super().stat(name)
+
+
 def pause(world: ApiWorld, **wishes: object) -> object:
     return world.client.post(
         "/v1/delivery/pause", json={"reason": "the model is wrong", "by": "ada"} | wishes
@@ -59,6 +72,14 @@ def test_a_pause_is_told_to_probes_and_operators_until_it_is_over(world: ApiWorl
     assert world.client.post("/v1/delivery/resume").json["delivery"] == "running"
     assert [world.client.get(path).json["delivery"] for path in asked] == ["running"] * 3
     assert world.names("delivery/") == []
+
+
+def test_a_pause_that_is_over_before_its_own_answer_has_come_is_no_fault(world: ApiWorld) -> None:
+    """Its record was written, the answer was lost, and as the adapter asked again another hand resumed."""
+    store = _HeardLate(world.clock)
+    held, is_new = pausing.pause(store, world.clock, by="ada", reason="the model is wrong", pushes={})
+    assert (held.by, is_new) == ("ada", True)
+    assert pausing.read_pause(store) is None
 
 
 def test_a_photo_is_accepted_while_delivery_is_paused(world: ApiWorld) -> None:
