@@ -47,6 +47,7 @@ class ApiWorld(World):
             secret_key=b"s" * 32,
             admin_key=self.admin_key,
             public_url=self.public_url,
+            retention_days=self.kept_for.days,
             cors_origins=(ORIGIN, "https://*.preview.example"),
         )
         services = Services(

@@ -23,6 +23,12 @@ _THROUGH = {"write_once", "is_ours", "read_record"}
 _RECORDS = Path(records.__file__)
 
 
+def product_files() -> list[str]:
+    """Every file of the services and of what they share."""
+    rooms = ("api", "shared", "worker")
+    return sorted(str(f.relative_to(ROOT)) for room in rooms for f in (ROOT / room).rglob("*.py"))
+
+
 def sites_in(*files: str) -> set[str]:
     """Every place in some files of the project that calls a port."""
     return {site for file in files for site in _sites_in_file(file)}
@@ -31,12 +37,8 @@ def sites_in(*files: str) -> set[str]:
 def _sites_in_file(file: str) -> Iterator[str]:
     tree = ast.parse((ROOT / file).read_text())
     for function, node in _functions(tree):
-        for call in ast.walk(node):
-            if (
-                isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Attribute)
-                and (name := _called(call.func))
-            ):
+        for called in ast.walk(node):  # or handed to somebody who calls it
+            if isinstance(called, ast.Attribute) and (name := _called(called)):
                 yield f"{file}:{function} {name}"
 
 

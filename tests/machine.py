@@ -1,7 +1,7 @@
 """The rules by which Hypothesis drives a simulation, in one file, since they share one run and are short.
 
-Clients, operators, the queue and bad luck each do one thing a rule; ``bustle`` does many, as dice say, which
-takes a run deeper than single rules come.
+Clients, the queue and bad luck each do one thing a rule; ``bustle`` does many, as dice say, which takes a run
+deeper than single rules come.  What is asked of the API stands in ``tests.front``.
 """
 
 import contextlib
@@ -32,7 +32,8 @@ from shared.messages import Envelope, wrap
 from shared.pace import CLOUD, ONE_MACHINE, OPEN_AT_MOST
 from shared.records import Terminal
 from shared.subscriptions import ACKNOWLEDGING, Subscription
-from tests.call_sites import sites_in
+from tests.front import Front
+from tests.leads import AIMS, JOBS, LEADS, LED_TO_BY, MOMENTS, SITES, SPANS_S, TROUBLE, WORK
 from tests.promises import COUNTED_ENDS, MOST_COUNTED, Promises, require
 from tests.simulation import WAITING, Proc, Simulation, Task
 from tests.world import photo_bytes
@@ -41,17 +42,19 @@ from worker.handler import Outcome
 from worker.report import withdraw
 from worker.services import Patience
 
+__all__ = ["AIMS", "KILLED_AT", "MOMENTS", "REACHED", "SITES", "TALLY", "Machine"]
+
 T = TypeVar("T")
 
-JOBS = [f"job_{number:016}" for number in range(10)]
 PICK = st.integers(0, 255)
 TURNS = st.integers(10, 80)
 #: What a call of a port may meet before it is made, and after it.
 FAULTS = {"before": ("away", "again", "damaged"), "after": ("lost",)}
 #: No request of a client lasts longer than this: its process, or what is in front of it, ends it.
 REQUESTS_LAST = timedelta(minutes=50)
+#: Jobs are kept for so long: clocks are turned beyond it.
+KEPT_FOR = timedelta(days=2)
 TOLD_AGAIN_WITHIN = timedelta(hours=8)
-SPANS_S = (1, 6, 16, 31, 61, 130, 600, 3700, 6 * 3600, 26 * 3600)
 
 WORKER = Subscription(
     name="worker",
@@ -63,24 +66,10 @@ WORKER = Subscription(
 )
 DEAD = Subscription(name="dead", topic=messages.DEAD_JOBS, endpoint="http://api/dead", max_in_flight=64)
 
-#: Every place that calls a port in what this machine runs.
-SITES = sorted(
-    sites_in(
-        *(
-            f"shared/{name}.py"
-            for name in ("dead_letters", "ledger", "reading", "records", "settling", "sweep")
-        ),
-        *(f"worker/{name}.py" for name in ("attempt", "beats", "download", "handler", "report")),
-    )
-)
-
-#: Where processes are killed on purpose; chaos aims at what is still missing.
-MOMENTS = [(site, moment) for site in SITES for moment in ("before", "after")]
-AIMS = list(MOMENTS)
-
 #: Over all runs of this process, for chaos to tell.
 TALLY: Counter[str] = Counter()
 KILLED_AT: Counter[tuple[str, str]] = Counter()
+REACHED: set[str] = set()
 
 
 def envelope_of(message: Published) -> bytes:
@@ -95,7 +84,7 @@ class Reticent(MemoryQueue):
         return []
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Front, RuleBasedStateMachine):
     """One run: a few jobs, any number of processes, and whatever the rules do to them."""
 
     def __init__(self) -> None:
@@ -105,13 +94,19 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**32), is_cloud=st.booleans())
     def begin(self, seed: int, is_cloud: bool) -> None:
-        self.sim = Simulation(self.tmp, seed, pace=CLOUD if is_cloud else ONE_MACHINE)
+        pace = CLOUD if is_cloud else ONE_MACHINE
+        self.sim = Simulation(self.tmp, seed, pace=pace, kept_for=KEPT_FOR)
         self.sim.photo = photo_bytes(32)
         self.sim.patience = Patience()
         queue = Reticent if is_cloud else MemoryQueue
         self.sim.queue = queue(self.sim.clock, (WORKER, DEAD), jitter=self.sim.dice.random)
-        self.promises = Promises(self.sim.ledger(), self.sim.inferences)
-        self.state: object = None
+        self.promises = Promises(
+            self.sim.ledger(),
+            self.sim.inferences,
+            photos_read=self.sim.photos_read,
+            drivers=lambda: self.sim.count("sweep", "advance"),
+        )
+        self.seen = 0  #: changes of the store
         self.buried: set[str] = set()
 
     def teardown(self) -> None:
@@ -122,6 +117,9 @@ class Machine(RuleBasedStateMachine):
                 TALLY["runs"] += 1
                 KILLED_AT.update(self.sim.killed_at)
         finally:
+            if hasattr(self, "sim"):
+                REACHED.update(self.sim.reached)
+                self.sim.close()
             shutil.rmtree(self.tmp, ignore_errors=True)
 
     # --- clients and operators ------------------------------------------------------------------
@@ -158,22 +156,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(job=PICK)
     def erase(self, job: int) -> None:
-        self._on_known_job(
-            job, lambda p, j: settling.erase(self.sim.ledger(p), j.id, kind="erasure", by="client")
-        )
+        self._on_known_job(job, self._erase)
 
-    @rule(job=PICK)
-    def replay(self, job: int) -> None:
-        self._on_known_job(job, self._replay)
-
-    def _replay(self, process: Proc, job: Job) -> None:
-        ledger = self.sim.ledger(process)
-        if job.terminal and job.terminal.status == "failed" and job.worked.announced and not job.is_closed:
-            ledger.open(job.id, job.epoch + 1, {"kind": "replay", "by": "operator"})
-            ledger.publish(job.id, job.epoch + 1, 0, by="operator")
+    def _erase(self, process: Proc, job: Job) -> None:
+        settling.erase(self.sim.ledger(process), job.id, kind="erasure", by="client")
 
     def _on_known_job(self, number: int, act: Callable[[Proc, Job], None]) -> None:
-        job = self.promises.ledger.job(self._pick(JOBS, number))
+        job = self.promises.ledger.job(self._pick(self._accepted() or JOBS, number))
         process = self._pick(self.sim.live("api"), number)
 
         def work() -> None:
@@ -189,7 +178,12 @@ class Machine(RuleBasedStateMachine):
     def deliver(self, which: int, where: int) -> None:
         """Push what is due, in any order; what is refused comes back later or goes to the dead letters."""
         now = self.sim.clock()
-        due = [d for d in self.sim.queue.deliveries if not d.is_in_flight and d.due <= now]
+        held = WORKER if self.is_paused else None
+        due = [
+            d
+            for d in self.sim.queue.deliveries
+            if not d.is_in_flight and d.due <= now and d.subscription is not held
+        ]
         if due:
             self._push(self._pick(due, which), where)
 
@@ -199,7 +193,8 @@ class Machine(RuleBasedStateMachine):
         job = self._job_of(delivery.message)
         end = {"on_end": partial(self._answered, delivery), "on_death": partial(self._answered, delivery, 0)}
         if delivery.subscription is DEAD:
-            self.buried.add(job[0])
+            if job:
+                self.buried.add(job[0])
             process = self._pick(self.sim.live("front"), where)
             return self._ran(self.sim.post(process, "/internal/dead-letters", body, **end))
         process = self._pick(self.sim.live("worker"), where)
@@ -209,8 +204,9 @@ class Machine(RuleBasedStateMachine):
         if delivery not in self.sim.queue.deliveries:
             return  # the queue has lost everything meanwhile
         if answer is Outcome.ACK or answer in ACKNOWLEDGING:
-            if delivery.subscription is WORKER:
-                self._require_settled(*self._job_of(delivery.message))
+            job = self._job_of(delivery.message)
+            if delivery.subscription is WORKER and job:
+                self._require_settled(*job)
             self.sim.queue.ack(delivery)
         else:
             self.sim.queue.refuse(delivery)
@@ -239,8 +235,8 @@ class Machine(RuleBasedStateMachine):
     def _bustle(self, turns: int, trouble: float) -> None:
         """Let a while pass in which everything happens that may, as the simulation's dice say."""
         dice = self.sim.dice
-        acts = [*_WORK, *_TROUBLE]
-        weights = [*_WORK.values(), *(trouble * weight for weight in _TROUBLE.values())]
+        acts = [*WORK, *TROUBLE]
+        weights = [*WORK.values(), *(trouble * weight for weight in TROUBLE.values())]
         for act in dice.choices(acts, weights, k=turns):
             act(self, dice)
 
@@ -273,18 +269,39 @@ class Machine(RuleBasedStateMachine):
     )
     def go_on_and_kill(self, site: str, moment: str, faults: float) -> None:
         """Let tasks go on until one has come to a call of a port, and kill its process there."""
-        for lead in (lead for part, lead in _LEADS if part in site):
+        others = set(self.sim.runnable())
+        for lead in (lead for part, lead in LEADS if part in site):
             lead(self, self.sim.dice)
-        fault = next((fault for part, fault in _LED_TO_BY.items() if part in site), None)
+        fault = next((fault for part, fault in LED_TO_BY.items() if part in site), None)
         faults = max(faults, 0.3) if fault else faults
         for _ in range(300):
             if not (tasks := self.sim.runnable()):
                 return
-            task = self.sim.dice.choice(tasks)
+            led = [task for task in tasks if task not in others]
+            task = self.sim.dice.choice(led if led and self.sim.dice.random() < 0.8 else tasks)
             if site in task.stop.sites and task.stop.moment == moment:
                 self._kill(task.process)
                 return
             self.go_on_with(task, faults, fault)
+
+    def run_those(self, *kinds: str) -> None:
+        """Let every task of some kinds come to its end undisturbed."""
+        while tasks := [t for t in self.sim.runnable() if t.what in kinds]:
+            self._step(self.sim.dice.choice(tasks))
+
+    def attempt(self, job_id: str) -> Task:
+        """Push a job's message to a worker that is there for it alone."""
+        data = messages.encode(messages.JobMessage(job_id=job_id, epoch=0))
+        body = json.dumps(wrap(Envelope(message_id="a", data=data), published_at="")).encode()
+        return self._ran(self.sim.handle(self.sim.process("worker"), body, (job_id, 0)))
+
+    def bury_openly(self, body: bytes) -> None:
+        self._ran(self.sim.post(self.sim.live("front")[0], "/internal/dead-letters", body))
+
+    def any_failed(self, dice: Random) -> int:
+        """The number of a job that has failed, if there is one."""
+        failed = [n for n, j in enumerate(self.promises.accepted) if self.promises.job(j).status == "failed"]
+        return dice.choice(failed or [0])
 
     @rule()
     def finish(self) -> None:
@@ -394,6 +411,7 @@ class Machine(RuleBasedStateMachine):
             if self.sim.dice.random() < 0.3:
                 self._kill(process)
         self._finish_tasks()
+        self.end_pause()
         if self.sim.dice.random() < 0.5:
             self.sim.queue.deliveries.clear()
         spans_s = [61] * 8 + [601] * (int(OPEN_AT_MOST.total_seconds()) // 600 + 20)
@@ -409,22 +427,34 @@ class Machine(RuleBasedStateMachine):
         for job_id in self._accepted():
             self.promises.check_settled(job_id)
             self._require_a_reason(self.promises.job(job_id))
+        self.check_replays()
+        self.sweep_everything()
 
     def _finish_tasks(self) -> None:
-        while task := self.sim.next_to_finish():
-            require(task.stop != WAITING, "I1", f"{task.job} waits for a slot that nobody holds")
-            self._step(task)
+        while self.sim.runnable() or self.sim.sleepers():
+            while (task := self.sim.next_to_finish()) and task.stop != WAITING:
+                self._step(task)
+            is_held = task is None or self.sim.sleepers()
+            require(is_held, "I1", f"{task and task.job} waits for a slot that nobody holds")
+            for process in self.sim.procs:
+                self._beat_all(process)
+            if sleepers := self.sim.sleepers():
+                self.sim.clock.turn(seconds=min(t.wakes for t in sleepers) - self.sim.clock.monotonic())
         for process in self.sim.procs:
             self._beat_all(process)
 
     def _accepted(self) -> list[str]:
-        return [job_id for job_id in JOBS if self.promises.ledger.promise(job_id)]
+        """The jobs that were promised, in that order."""
+        return self.promises.accepted
 
     def _unfinished(self) -> list[str]:
-        return [n for n in self.sim.names("open/") if n[5:].partition(".")[0] in self._accepted()]
+        return [
+            *(n for n in self.sim.names("open/") if n[5:].partition(".")[0] in self._accepted()),
+            *self.sim.names("replaying/"),
+        ]
 
     def _require_a_reason(self, job: Job) -> None:
-        """A job fails only for what has really happened to it: here no photo is ever at fault."""
+        """A job fails only for what has really happened to it: a photo is at fault if it was overwritten."""
         if job.terminal.status != "failed":
             return
         slug = job.terminal.error["slug"]
@@ -434,6 +464,7 @@ class Machine(RuleBasedStateMachine):
         ends = [self.promises.end_of_claim(job, claim) for claim in job.worked.claims.values()]
         is_used_up = sum(end in COUNTED_ENDS for end in ends) >= MOST_COUNTED
         reasons |= dict.fromkeys(("poison", "internal-error", "out-of-memory", "timeout"), is_used_up)
+        reasons["input-gone"] = job.accepted.photo.name in self.overwritten
         require(reasons.get(slug), "I1", f"{job.id} failed as {slug} without a reason")
 
     # --- one step -------------------------------------------------------------------------------
@@ -441,10 +472,9 @@ class Machine(RuleBasedStateMachine):
     def _pick(self, found: list[T], number: int) -> T:
         return found[number % len(found)]
 
-    def _job_of(self, message: Published) -> tuple[str, int]:
+    def _job_of(self, message: Published) -> tuple[str, int] | None:
         decoded = messages.decode(message.data)
-        assert isinstance(decoded, messages.JobMessage)
-        return decoded.job_id, decoded.epoch
+        return (decoded.job_id, decoded.epoch) if isinstance(decoded, messages.JobMessage) else None
 
     def _begin(self, process: Proc, what: str, work: Callable[[], Any], **given: Any) -> None:
         self._guarded(lambda: self.sim.begin(process, what, work, **given))
@@ -469,170 +499,10 @@ class Machine(RuleBasedStateMachine):
 
     def _look(self) -> None:
         """Look at the records again if one has changed."""
-        versions = self.sim.store._versions
-        state = (len(versions), max((v.generation for v in versions.values()), default=0))
-        if state != self.state:
-            self.state = state
+        if self.sim.store.changes != self.seen:
+            self.seen = self.sim.store.changes
             try:
                 self.promises.check()
             except BaseException:
                 self.is_broken = True
                 raise
-
-
-def _infer_badly(machine: Machine, dice: Random) -> None:
-    if any(t.stop.port == "model" for t in machine.sim.runnable()):
-        machine.let_an_inference_fail(
-            dice.choice([ValueError("bug"), MemoryError(), OutOfMemoryError("cuda")])
-        )
-
-
-def _kill_anyone(machine: Machine, dice: Random) -> None:
-    if tasks := machine.sim.runnable():
-        machine.kill(dice.randrange(len(tasks)))
-
-
-def _freeze_anyone(machine: Machine, dice: Random) -> None:
-    if machine.sim.procs:
-        machine.freeze_or_thaw(dice.randrange(256))
-
-
-def _deliver_again(machine: Machine, dice: Random) -> None:
-    if machine.sim.queue.published:
-        machine.deliver_again(dice.randrange(256), dice.randrange(256), dice.randint(1, 3))
-
-
-def _crowd(machine: Machine, dice: Random) -> None:
-    """Give one worker more jobs at once than it has slots, and stop somewhere among them."""
-    where = dice.randrange(256)
-    for job in dice.sample(range(len(JOBS)), 4):
-        machine.submit(job, "one", where)
-    machine.go_on(100, 0)
-    for _ in range(4):
-        machine.deliver(dice.randrange(256), where)
-    machine.go_on(dice.randint(10, 100), dice.choice([0, 0.1]))
-
-
-def _wear_out(machine: Machine, dice: Random) -> None:
-    """Have one attempt after the other at the same message die or fail over its photo."""
-    for _ in range(dice.randint(2, 6)):
-        machine.deliver(0, dice.randrange(256))
-        for _ in range(60):
-            tasks = [t for t in machine.sim.runnable() if t.what == "delivery"]
-            if not tasks or any(t.stop.port == "model" for t in tasks):
-                break
-            machine.go_on_with(dice.choice(tasks), 0)
-        if dice.random() < 0.5:
-            _infer_badly(machine, dice)
-            machine.go_on(30, 0)
-        machine.kill_every_worker()
-        machine.turn_the_clock(61)
-
-
-def _beat_badly(machine: Machine, dice: Random) -> None:
-    """Let an attempt beat, perhaps with answers that are lost, and stop in the middle of the last beat."""
-    machine.deliver(dice.randrange(256), dice.randrange(256))
-    machine.go_on(dice.randint(5, 20), 0)
-    if machine.beating():
-        _beat_and_stop(machine, dice, *dice.choice(machine.beating()))
-
-
-def _beat_and_stop(machine: Machine, dice: Random, process: Proc, pulse: Pulse) -> None:
-    faults = dice.choice([0, 0.4])
-    for _ in range(dice.randint(0, 2)):
-        task = machine.beat_once(process, pulse)
-        while not task.is_over:
-            machine.go_on_with(task, faults)
-    if not pulse.is_concluded:
-        task = machine.beat_once(process, pulse)
-        for _ in range(dice.choice([0, 0, 1, 2, 3])):
-            if not task.is_over:
-                machine.go_on_with(task, faults)
-
-
-def _doubt_a_claim(machine: Machine, dice: Random) -> None:
-    """Let the writing of a claim fail, so that it is looked for, and stop before that."""
-    machine.deliver(dice.randrange(256), dice.randrange(256))
-    for _ in range(100):
-        tasks = [t for t in machine.sim.runnable() if t.what == "delivery" and t.stop.port != "model"]
-        if not tasks:
-            return
-        task = dice.choice(tasks)
-        is_claim = (
-            task.stop.moment == "before" and task.stop.method == "create" and "/claims/" in task.stop.name
-        )
-        machine.go_on_with(task, float(is_claim), "away")
-        doubtful = [each for each in machine.beating() if each[1]._doubts]
-        if doubtful:
-            machine.beat_once(*dice.choice(doubtful))
-            return
-
-
-def _leave_an_old_report(machine: Machine, _dice: Random) -> None:
-    machine.warm_up(0)
-    machine.finish()
-    machine.turn_the_clock(SPANS_S[-1])
-    machine.kill_every_worker()
-    machine.warm_up(0)
-
-
-Act = Callable[[Machine, Random], object]
-
-
-def _cancel_late(machine: Machine, dice: Random) -> None:
-    machine.deliver(dice.randrange(256), dice.randrange(256))
-    machine.go_on(25, 0)
-    machine.cancel(dice.randrange(256))
-
-
-#: What a call has to meet so that a place may be come to.
-_LED_TO_BY = {"write_once store.stat": "again", "records.is_ours": "again", "_pinned store.stat": "again"}
-#: What has to begin so that a place may be come to.
-_LEADS: tuple[tuple[str, Act], ...] = (
-    ("sweep.py", lambda m, _: m.sweep(0)),
-    ("Ledger.beat", _beat_badly),
-    ("Ledger.is_settled", _beat_badly),
-    ("Ledger.is_claimed", _doubt_a_claim),
-    ("_delete_losers store.delete", _cancel_late),
-    ("settling.py:close", lambda m, d: m.erase(d.randrange(256))),
-    ("_is_closing", lambda m, d: m.erase(d.randrange(256))),
-    ("Ledger.open", lambda m, d: m.replay(d.randrange(256))),
-    ("report store.delete", _leave_an_old_report),
-    ("report.py:report", lambda m, d: m.warm_up(d.randrange(256))),
-    ("report.py:withdraw", lambda m, d: m.stop_a_worker(d.randrange(256))),
-    ("attempt.py", lambda m, d: m.deliver(d.randrange(256), d.randrange(256))),
-    ("Ledger.accept", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
-    ("_pinned store", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
-    ("_made_young", lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256))),
-)
-
-#: What goes on anyway, and what goes wrong, with how often.
-_WORK: dict[Act, float] = {
-    lambda m, d: m.go_on(d.randint(1, 30), 0): 30,
-    lambda m, _: m.finish(): 2,
-    lambda m, d: m.deliver(d.randrange(256), d.randrange(256)): 14,
-    lambda m, d: m.submit(d.randrange(256), "one", d.randrange(256)): 8,
-    lambda m, _: m.sweep(0): 4,
-    lambda m, d: m.beat(d.randrange(256)): 4,
-    lambda m, d: m.let_time_pass(d.randint(1, 8)): 6,
-    lambda m, _: m.warm_up(0): 0.5,
-    lambda m, d: m.replay(d.randrange(256)): 3,
-    _crowd: 2,
-}
-_TROUBLE: dict[Act, float] = {
-    lambda m, d: m.go_on(d.randint(1, 30), 0.1): 10,
-    lambda m, d: m.go_on_and_kill(*d.choice(AIMS), d.choice([0, 0.05, 0.3])): 3,
-    _kill_anyone: 1,
-    _freeze_anyone: 1,
-    _beat_badly: 2,
-    _deliver_again: 2,
-    _infer_badly: 2,
-    _wear_out: 0.3,
-    lambda m, d: m.turn_the_clock(d.choice(SPANS_S)): 4,
-    lambda m, d: m.set_a_clock_wrong(d.randrange(256), d.choice([-1, 1, 24])): 0.3,
-    lambda m, d: m.stop_a_worker(d.randrange(256)): 0.4,
-    lambda m, d: m.cancel(d.randrange(256)): 0.3,
-    lambda m, d: m.erase(d.randrange(256)): 0.5,
-    lambda m, d: m.submit(d.randrange(256), "another", d.randrange(256)): 0.3,
-    lambda m, _: m.lose_the_queue(): 0.1,
-}

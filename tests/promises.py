@@ -2,13 +2,13 @@
 
 The numbers are those of the invariants in the fault matrix: I1 one terminal state, I2 which never changes,
 I3 whose bytes are there and decode, I4 no more inferences than claims, I6 nothing unaccepted is worked on.
+What operators' replays promise stands in ``tests.replay_promises``.
 """
 
 import hashlib
 import io
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,22 +21,18 @@ from shared.errors import PHOTO_FAULTS
 from shared.history import ClaimTrace, EpochTrace
 from shared.jobs import Job
 from shared.ledger import Ledger
-from shared.ports import ObjectStore
+from shared.ports import ObjectStore, Stat
+from tests.replay_promises import BrokenPromiseError, ReplayPromises, record, require
+
+__all__ = ["COUNTED_ENDS", "MOST_COUNTED", "BrokenPromiseError", "Promises", "record", "require"]
 
 #: Ends of attempts that use a job up; its own list, so that the product's cannot be wrong unseen.
 COUNTED_ENDS = {"silent", "bug", "timeout", "out-of-memory"}
 MOST_COUNTED = 3
 _JOB = re.compile(r"job_[0-9A-Za-z]+")
+#: What is never deleted, and never changed but for an attempt's own beat.
+_KEPT = ("jobs/", "dead/", "replays/")
 _RANKS = {"queued": 0, "processing": 1, "succeeded": 2, "failed": 2, "cancelled": 2}
-
-
-class BrokenPromiseError(AssertionError):
-    """A promise is broken; the text says which and of which job."""
-
-
-def require(kept: object, invariant: str, what: str) -> None:
-    if not kept:
-        raise BrokenPromiseError(f"{invariant}: {what}")
 
 
 @dataclass
@@ -45,12 +41,27 @@ class Promises:
 
     ledger: Ledger  #: over ports that nothing happens to
     inferences: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    photos_read: Collection[str] = ()  #: by workers
+    drivers: Callable[[], int] = int  #: how many are about to do something for a replay
     _terminals: dict[str, dict[str, int]] = field(default_factory=dict)  #: by job, generations by name
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  #: (epoch, rank) by job
     _whole: dict[str, int] = field(default_factory=dict)  #: generations of pictures that were read
     _decoded: set[str] = field(default_factory=set)  #: by sha256
     _found: dict[str, int] = field(default_factory=dict)  #: generations of everything, as seen last
+    _jobs: set[str] = field(default_factory=set)  #: that have records
+    _photos: dict[str, str] = field(default_factory=dict)  #: the job that has each, by name
+    _open: dict[str, str] = field(default_factory=dict)  #: photos that are still needed, by job
+    _swept: dict[str, int] = field(default_factory=dict)  #: when an upload was given up, by its photo
+    _closed: dict[str, int] = field(default_factory=dict)  #: the epoch that closed each job
     _signs: dict[str, tuple[datetime, timedelta]] = field(default_factory=dict)  #: last one and longest gap
+
+    def __post_init__(self) -> None:
+        self.replays = ReplayPromises(self.ledger.store, self.drivers)
+
+    @property
+    def accepted(self) -> list[str]:
+        """The jobs that were promised, in that order."""
+        return list(self._photos.values())
 
     @property
     def store(self) -> ObjectStore:
@@ -58,15 +69,42 @@ class Promises:
 
     def check(self) -> None:
         """Hold every job about which something has changed against what was promised."""
-        found = self._generations("")
+        stats = {stat.name: stat for stat in self.store.list("").objects}
+        found = {name: stat.generation for name, stat in stats.items()}
         changed = {name for name, _ in found.items() ^ self._found.items()}
+        self._require_kept(found, changed)
         self._found = found
-        kept = _by_job(found)
-        for job_id in self._terminals.keys() | kept.keys():
-            self._require_terminals(job_id, kept.get(job_id, {}))
-        for job_id in kept.keys() & {match[0] for name in changed if (match := _JOB.search(name))}:
+        self._check_uploads(stats, changed)
+        self._jobs |= {name.split("/")[1] for name in changed if name.startswith("jobs/")}
+        for job_id in self._jobs & {match[0] for name in changed if (match := _JOB.search(name))}:
             require(records.accepted_name(job_id) in found, "I6", f"{job_id}: records without a promise")
             self._check_job(self.job(job_id), found)
+        for job_id, photo in self._open.items():
+            require(photo in found, "I1", f"{job_id} has not settled, and its photo is gone")
+        self.replays.check(stats, changed)
+
+    def _require_kept(self, found: Mapping[str, int], changed: Iterable[str]) -> None:
+        """Hold what is written once against what it was, and what is never deleted."""
+        for name in changed:
+            if name.startswith(_KEPT) and not name.endswith(".beat") and name in self._found:
+                require(found.get(name) == self._found[name], "I2", f"{name} has changed or is gone")
+
+    def _check_uploads(self, stats: Mapping[str, Stat], changed: Iterable[str]) -> None:
+        for name in changed:
+            if name.startswith("uploads/") and name in stats and record(self.store, name).get("swept"):
+                photo = records.input_name(name.removeprefix("uploads/").removesuffix(".json"))
+                self._swept.setdefault(photo, stats[name].generation)
+            elif name.endswith("/accepted.json") and name in stats:
+                self._take_promise(name, stats[name].generation)
+        for photo in self.photos_read:
+            require(photo in self._photos, "I6", f"{photo} was worked on, and is no job's")
+
+    def _take_promise(self, name: str, generation: int) -> None:
+        job_id, photo = name.split("/")[1], record(self.store, name)["photo"]["name"]
+        holder = self._photos.setdefault(photo, job_id)
+        require(holder == job_id, "I6", f"{photo} became two jobs: {holder} and {job_id}")
+        swept = self._swept.get(photo, generation)
+        require(generation <= swept, "I6", f"{job_id} was promised for {photo}, which was given up before")
 
     def check_job(self, job_id: str) -> None:
         """Hold one job against what was promised, without a look at all the others."""
@@ -94,6 +132,13 @@ class Promises:
         seen |= {name: g for name, g in kept.items() if name.endswith("/terminal.json")}
 
     def _check_job(self, job: Job, found: Mapping[str, int]) -> None:
+        if job.terminal is None:
+            self._open[job.id] = job.accepted.photo.name
+        else:
+            self._open.pop(job.id, None)
+        if job.is_closed:
+            since = self._closed.setdefault(job.id, job.epoch)
+            require(job.epoch == since, "I2", f"{job.id} was closed by e{since}, and opened by e{job.epoch}")
         now = (job.worked.number, _RANKS[job.status])
         require(
             now >= self._seen.get(job.id, now),
@@ -146,9 +191,7 @@ class Promises:
         return str(record(self.store, name)["reason"])
 
     def _require_pictures(self, job: Job, found: Mapping[str, int]) -> None:
-        outcome = job.terminal.outcome
-        for picture in (outcome["matte"], outcome["preview"], *outcome["results"].values()):
-            name = picture["object"]
+        for name, picture in _pictures(job).items():
             require(name in found, "I3", f"{name} was promised and is not there")
             if self._whole.get(name) != found[name]:
                 data = self.store.read(name).data
@@ -184,22 +227,29 @@ class Promises:
             is_told = bool(self.store.list(closed).objects)
             require(is_told == job.is_closed, "I1", f"{job_id}: its dead letter is closed: {is_told}")
 
+    def check_bytes(self, now: datetime) -> None:
+        """Hold photos and pictures against what may still lie there after the broom."""
+        kept, going = set(), set()
+        for photo, job_id in self._photos.items():
+            job = self.job(job_id)
+            require(job.is_closed or now < job.accepted.expires_at, "I2", f"{job_id} has expired unclosed")
+            if not job.is_closed:
+                kept.add(photo)
+                going.add(job_id)  # what a loser has left of it goes when it is closed
+        left = {s.name for s in self.store.list("inputs/").objects} - kept
+        left |= {s.name for s in self.store.list("results/").objects if s.name.split("/")[1] not in going}
+        require(not left, "I6", f"nobody may be given these, and they lie there: {sorted(left)}")
 
-def _by_job(found: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Return what lies under each job's own name, without markers and pictures."""
-    kept: dict[str, dict[str, int]] = {}
-    for name, generation in found.items():
-        if name.startswith("jobs/") and (match := _JOB.search(name)):
-            kept.setdefault(match[0], {})[name] = generation
-    return kept
+
+def _pictures(job: Job) -> dict[str, dict[str, Any]]:
+    """Return what a job has promised to whoever holds its id, by name."""
+    if job.status != "succeeded":
+        return {}
+    outcome = job.terminal.outcome
+    pictures = (outcome["matte"], outcome["preview"], *outcome["results"].values())
+    return {picture["object"]: picture for picture in pictures}
 
 
 def _is_whole(data: bytes, picture: Mapping[str, Any]) -> bool:
     is_crc = picture.get("crc32c") in {None, crc32c(data)}
     return is_crc and (len(data), hashlib.sha256(data).hexdigest()) == (picture["bytes"], picture["sha256"])
-
-
-def record(store: ObjectStore, name: str) -> dict[str, Any]:
-    """Read a record as it lies there."""
-    document: dict[str, Any] = json.loads(store.read(name).data)
-    return document

@@ -1,10 +1,13 @@
 """A whole service in memory whose every yield belongs to one scheduler, so that a run can be repeated.
 
-Processes run the real handler, ledger, settling and sweep as tasks of one thread.  A task stops before and
-after each call of a port; whoever drives it says which goes on, what its call meets, and who dies.
+Processes run the real handler, ledger, settling, sweep, broom, replays and API as tasks of one thread.  A
+task stops before and after each call of a port; whoever drives it says which goes on, what its call meets,
+and who dies.
 """
 
 import itertools
+import json
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -16,8 +19,11 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from shared.broom import Broom
 from shared.errors import QueueUnavailableError, StoreUnavailableError, TransientError
+from shared.memory_store import MemoryStore
 from shared.ports import Blob
+from shared.replaying import Driver
 from shared.side_by_side import here
 from shared.sweep import Sweep
 from tests.api_world import ApiWorld
@@ -36,7 +42,7 @@ class Stop:
     """Where a task has stopped: before or after a call of a port, or in the middle of an inference."""
 
     moment: str  #: before, after or during
-    port: str
+    port: str  #: store or queue, or what takes its time: model or clock
     method: str = ""
     name: str = ""
     sites: tuple[str, ...] = ()
@@ -63,6 +69,7 @@ class Task:
     stop: Stop | None = None
     is_over: bool = False
     job: tuple[str, int] | None = None  #: that a delivery is about
+    wakes: float = 0.0  #: until when it sleeps
 
     def __post_init__(self) -> None:
         self._greenlet = greenlet(self._run)
@@ -154,7 +161,9 @@ class _Port:
         real = getattr(self._port, method)
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            self._process.simulation.note(self._process, method, args)
             sites = sites_of_this_call(self._label, method, 2)
+            self._process.simulation.reached.update(sites)
             stop = Stop("before", self._label, method, str(args[0]) if args else "", sites)
             instruction = self._process.pause(stop)
             if instruction == "away":
@@ -185,6 +194,9 @@ def _damaged(value: object) -> object:
 class Inline(Executor):
     """Does each piece of work as it is submitted, in the task that submits it."""
 
+    def __init__(self, _at_most: int, _name: str) -> None:
+        super().__init__()
+
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
         try:
@@ -194,12 +206,46 @@ class Inline(Executor):
         return future
 
 
+#: Shorter sleeps are over at once: nothing that matters fits into them.
+_NAP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request to the API came to."""
+
+    status: int
+    data: bytes = field(repr=False)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+
+class CountingStore(MemoryStore):
+    """A store in memory that tells whether anything in it has changed."""
+
+    changes = 0
+
+    def delete(self, name: str, *, generation: int | None = None) -> None:
+        super().delete(name, generation=generation)
+        self.changes += 1
+
+    def _write(self, name: str, data: bytes) -> Any:
+        self.changes += 1
+        return super()._write(name, data)
+
+
 class Simulation(ApiWorld):
     """Processes over one store and one queue, and the tasks that they have begun."""
 
     def __init__(self, tmp: Path, seed: int, **given: Any) -> None:
         self.dice = Random(seed)
+        # Names are drawn at random, and order what is listed: here they follow from the seed as well.
+        self._names, secrets._sysrand = secrets._sysrand, Random(seed)
         super().__init__(tmp, **given)
+        self.store = CountingStore(self.clock)
+        self.client = self.api()
         self.procs: list[Proc] = []
         self.inferences: Counter[tuple[str, int]] = Counter()
         self.model.during = self._infer
@@ -208,7 +254,13 @@ class Simulation(ApiWorld):
         self.broken: str | None = None  #: seen by a task, which takes exceptions for its own
         self.steps = 0
         self.killed_at: Counter[tuple[str, str]] = Counter()
+        self.photos_read: set[str] = set()  #: by workers
+        self.reached: set[str] = set()  #: places that call a port
         self._numbers = itertools.count()
+
+    def close(self) -> None:
+        """Let names be random again."""
+        secrets._sysrand = self._names
 
     # --- processes and tasks --------------------------------------------------------------------
 
@@ -238,7 +290,21 @@ class Simulation(ApiWorld):
             task.process.tasks.remove(task)
 
     def runnable(self) -> list[Task]:
-        return [task for p in self.procs if not p.is_frozen for task in p.tasks]
+        now = self.clock.monotonic()
+        return [task for p in self.procs if not p.is_frozen for task in p.tasks if task.wakes <= now]
+
+    def sleepers(self) -> list[Task]:
+        now = self.clock.monotonic()
+        return [task for p in self.procs for task in p.tasks if task.wakes > now]
+
+    def count(self, *kinds: str) -> int:
+        """How many tasks of some kinds have begun and not ended."""
+        return sum(task.what in kinds for p in self.procs for task in p.tasks)
+
+    def note(self, process: Proc, method: str, args: tuple[Any, ...]) -> None:
+        """Remember whose photos workers have looked at."""
+        if process.kind == "worker" and method in {"read", "open"} and str(args[0]).startswith("inputs/"):
+            self.photos_read.add(args[0])
 
     def kill(self, process: Proc) -> None:
         """End a process at once; what its tasks had asked for and not been given does not happen."""
@@ -262,6 +328,15 @@ class Simulation(ApiWorld):
             while not task.is_over:
                 self.step(task)
 
+    def _nap(self, process: Proc, seconds: float) -> None:
+        """Let a task sleep for a while in which others go on."""
+        if seconds <= _NAP_S:
+            self.clock.turn(seconds=seconds)
+            return
+        assert self.current
+        self.current.wakes = self.clock.monotonic() + seconds
+        process.pause(Stop("during", "clock"))
+
     def _infer(self) -> None:
         task = self.current
         if task.process.is_dead:  # killed in an errand beside this, which keeps to itself what it raises
@@ -278,7 +353,12 @@ class Simulation(ApiWorld):
         if process is None:
             return super().ledger()
         process.beside = here if process.kind == "front" else Drawn(Random(self.dice.random()))
-        return replace(super().ledger(process), clock=process.clock, pool=lambda *_: Inline())
+        return replace(
+            super().ledger(process),
+            clock=process.clock,
+            pool=Inline,
+            sleep=lambda seconds: self._nap(process, seconds),
+        )
 
     def services(self, process: Proc | None = None, **changes: Any) -> Services:
         if process is None:
@@ -298,6 +378,18 @@ class Simulation(ApiWorld):
         client = self.api(process)
         return self.begin(process, path, lambda: client.post(path, data=body).status_code, **given)
 
+    def ask(
+        self, process: Proc, what: str, call: tuple[str, str], asked: dict[str, Any], **given: Any
+    ) -> Task:
+        """Send a request to the API; what it comes to is an ``Answer``."""
+        client, (method, path) = self.api(process), call
+
+        def work() -> Answer:
+            answer = client.open(path, method=method, **asked)
+            return Answer(answer.status_code, answer.data)
+
+        return self.begin(process, what, work, **given)
+
     def handle(self, process: Proc, body: bytes, job: tuple[str, int] | None, **given: Any) -> Task:
         services = self.services(process)
         return self.begin(process, "delivery", lambda: handle(body, services), job=job, **given)
@@ -308,5 +400,15 @@ class Simulation(ApiWorld):
     def sweep(self, process: Proc | None = None) -> Any:
         if process is None:
             return super().sweep()
-        sweep = Sweep(ledger=self.ledger(process), monotonic=self.clock.monotonic)
-        return self.begin(process, "sweep", sweep.run)
+        ledger, monotonic = self.ledger(process), self.clock.monotonic
+
+        def work() -> None:
+            """Do what ``/internal/sweep`` does."""
+            Sweep(ledger=ledger, monotonic=monotonic).run()
+            Driver(ledger=ledger, by="sweep").drive_all(self.pace.sweep_every * 0.8, monotonic)
+
+        return self.begin(process, "sweep", work)
+
+    def broom(self, process: Proc, part: str, retention: timedelta) -> Task:
+        broom = Broom(ledger=self.ledger(process), retention=retention, monotonic=self.clock.monotonic)
+        return self.begin(process, "broom", lambda: broom.sweep(part))

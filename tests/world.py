@@ -156,6 +156,7 @@ class World:
     pace: Pace = CLOUD
     slots: int = 1
     order: str = "early"  #: how each process does what it does side by side
+    kept_for: timedelta = timedelta(days=400)
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
@@ -221,7 +222,7 @@ class World:
         )
         accepted = Accepted(
             created_at=self.clock(),
-            expires_at=self.clock() + timedelta(days=400),
+            expires_at=self.clock() + self.kept_for,
             recipe=recipe or Recipe(),
             photo=pin,
             request_digest=digest,

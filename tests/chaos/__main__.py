@@ -15,7 +15,7 @@ from tests.chaos.matrix import MATRIX, Entry
 from tests.chaos.rows import Effort, Finding, Line, kept, write
 
 RESULTS = ROOT / "bench" / "results"
-FULL = Effort(seed=0, repeats=25, plants=6, jobs=10_000, steps=500_000)
+FULL = Effort(seed=0, repeats=25, plants=6, jobs=10_000, steps=350_000)
 QUICK = Effort(seed=0, repeats=1, plants=2, jobs=200, steps=20_000)
 
 
