@@ -110,6 +110,90 @@ BUGS = (
         old="if not is_same(accepted, request_digest):",
         new="if False:",
     ),
+    Bug(
+        what="a replay opens a job whose turn has not come",
+        file="shared/replay_batches.py",
+        old="plan.selection[step.start : step.stop]",
+        new="plan.selection[step.start : step.stop + 1]",
+    ),
+    Bug(
+        what="who loses a batch to another driver takes the next one at once",
+        file="shared/replaying.py",
+        old="step.document())\n        except NameTakenError:\n            return False",
+        new=(
+            "step.document())\n        except NameTakenError:\n"
+            "            return self._takes(plan, replace(step, number=step.number + 1))"
+        ),
+    ),
+    Bug(
+        what="a replay that was cancelled goes on with its batch",
+        file="shared/reopening.py",
+        old="if is_over():",
+        new="if False:",
+    ),
+    Bug(
+        what="a job that another replay has opened meanwhile is opened once more",
+        file="shared/reopening.py",
+        old="        return _opened_already(ledger, history, plan, selected)\n    if trace.terminal",
+        new=(
+            "        ledger.open(job_id, history.newest.number + 1, _opening(ledger, plan))\n"
+            "        return OPENED\n    if trace.terminal"
+        ),
+    ),
+    Bug(
+        what="a replay keeps no rate",
+        file="shared/replay_progress.py",
+        old="return max(timedelta(0), pause - progress.since_last)",
+        new="return timedelta(0)",
+    ),
+    Bug(
+        what="a replay waits for no canary",
+        file="shared/replay_progress.py",
+        old="if self._is_all_tried or self.tally.tried == self.progress.plan.canary:",
+        new="if self._is_all_tried:",
+    ),
+    Bug(
+        what="a replay goes on above its limit",
+        file="shared/replaying.py",
+        old="if view.is_over_limit:",
+        new="if False:",
+    ),
+    Bug(
+        what="a batch whose driver has died is never done again",
+        file="shared/replaying.py",
+        old="dead_after:\n            return False",
+        new="dead_after * 10_000:\n            return False",
+    ),
+    Bug(
+        what="a failure that was written off is replayed with all others",
+        file="shared/reopening.py",
+        old="if not plan.is_of_named_jobs and _is_resolved(",
+        new="if False and _is_resolved(",
+    ),
+    Bug(
+        what="an upload becomes a second job",
+        file="shared/uploads.py",
+        old="            if upload.job_id:\n                return upload",
+        new="",
+    ),
+    Bug(
+        what="the broom deletes the photo of an upload that became a job",
+        file="shared/broom.py",
+        old="if job is None or job.accepted.photo.name != upload.input:",
+        new="if True:",
+    ),
+    Bug(
+        what="a photo that was uploaded again after its job was erased stays",
+        file="shared/broom.py",
+        old="        if job.is_closed:\n            self.ledger.store.delete(upload.input)",
+        new="        if False:\n            self.ledger.store.delete(upload.input)",
+    ),
+    Bug(
+        what="pictures of an erased job are looked for",
+        file="api/job_view.py",
+        old="return job.is_closed or now >= job.accepted.expires_at",
+        new="return now >= job.accepted.expires_at",
+    ),
 )
 
 
