@@ -65,7 +65,7 @@ class Objects:
     #: Refuse with 429 what changes a name within a second of its last change, deletes included.
     one_change_a_second: bool = False
     #: Objects on one page of a listing, at most.
-    most_a_page: int = MOST_A_PAGE
+    most_a_page: int = field(default_factory=lambda: MOST_A_PAGE)
     #: Buckets that are not there; every other one is.
     missing_buckets: set[str] = field(default_factory=set)
     #: Changes that were asked for without a precondition, as (what, name).
