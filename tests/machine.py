@@ -286,8 +286,19 @@ class Machine(Front, RuleBasedStateMachine):
 
     def run_those(self, *kinds: str) -> None:
         """Let every task of some kinds come to its end undisturbed."""
-        while tasks := [t for t in self.sim.runnable() if t.what in kinds]:
-            self._step(self.sim.dice.choice(tasks))
+        self._run(lambda task: task.what in kinds)
+
+    def _run(self, is_meant: Callable[[Task], bool] = lambda _task: True) -> list[Task]:
+        """Let tasks come to their end undisturbed; return those that wait for slots which do not come."""
+        while tasks := [task for task in self.sim.runnable() if is_meant(task)]:
+            if going := [task for task in tasks if task.stop != WAITING]:
+                self._step(self.sim.dice.choice(going))
+                continue
+            for task in tasks:
+                self._step(task)
+            if all(task.stop == WAITING and not task.is_over for task in tasks):
+                return tasks
+        return []
 
     def attempt(self, job_id: str) -> Task:
         """Push a job's message to a worker that is there for it alone."""
@@ -306,8 +317,7 @@ class Machine(Front, RuleBasedStateMachine):
     @rule()
     def finish(self) -> None:
         """Let everything that has begun come to its end undisturbed."""
-        while tasks := self.sim.runnable():
-            self._step(self.sim.dice.choice(tasks))
+        self._run()
 
     @rule(span_s=st.sampled_from(SPANS_S))
     def turn_the_clock(self, span_s: int) -> None:
@@ -432,10 +442,9 @@ class Machine(Front, RuleBasedStateMachine):
 
     def _finish_tasks(self) -> None:
         while self.sim.runnable() or self.sim.sleepers():
-            while (task := self.sim.next_to_finish()) and task.stop != WAITING:
-                self._step(task)
-            is_held = task is None or self.sim.sleepers()
-            require(is_held, "I1", f"{task and task.job} waits for a slot that nobody holds")
+            stuck = self._run()
+            is_held = not stuck or self.sim.sleepers()
+            require(is_held, "I1", f"{[task.job for task in stuck]} wait for slots that nobody holds")
             for process in self.sim.procs:
                 self._beat_all(process)
             if sleepers := self.sim.sleepers():

@@ -318,11 +318,6 @@ class Simulation(ApiWorld):
         process.tasks.clear()
         self.procs.remove(process)
 
-    def next_to_finish(self) -> Task | None:
-        """Return a task that can get on; those who wait for a slot only where nobody holds one."""
-        tasks = self.runnable()
-        return next((task for task in tasks if task.stop != WAITING), next(iter(tasks), None))
-
     def run_to_end(self, *tasks: Task) -> None:
         for task in tasks:
             while not task.is_over:
