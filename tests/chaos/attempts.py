@@ -4,7 +4,6 @@ import base64
 import json
 import signal
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from shared.records import Terminal
 from tests import loopback
 from tests.chaos.acts import WITHIN_S, Act, Headers
 from tests.chaos.errands import nothing_left
-from tests.chaos.killing import killed_in
+from tests.chaos.killing import killed_in, patiently
 from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.past import DAYS, MOMENTS, ago, tried
 from tests.chaos.plant import Plant
@@ -32,8 +31,7 @@ _WARM_UP = json.dumps({"message": {"data": _DATA, "messageId": "m-1"}, "subscrip
 
 def attempted_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker at each moment of attempts that last, fail, are overtaken or come last."""
-    # A dead worker is waited for more than anything is worked on.
-    return killed_in(ATTEMPTS, folder, replace(effort, plants=2 * effort.plants), by_state=True)
+    return killed_in(ATTEMPTS, folder, patiently(effort), by_state=True)
 
 
 # --- attempts -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import httpx
 
 from tests import loopback
 from tests.chaos.acts import WITHIN_S, Act, Headers
-from tests.chaos.killing import killed_in
+from tests.chaos.killing import killed_in, patiently
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
 from tests.promises import require
@@ -16,7 +16,7 @@ from tests.world import push_body
 
 def asked_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API at each moment of a submission by upload_id, a cancel, an erasure and a dead letter."""
-    return killed_in(ERRANDS, folder, effort)
+    return killed_in(ERRANDS, folder, patiently(effort))
 
 
 # --- errands ------------------------------------------------------------------------------------

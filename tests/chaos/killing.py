@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -40,6 +41,7 @@ T = TypeVar("T")
 
 #: Somebody else may do what was about to be done: then nobody is killed, and it is tried again.
 _TRIES = 5
+_FEW = 2
 
 
 def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state: bool = False) -> Finding:
@@ -54,6 +56,14 @@ def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state
         moments = moments_of(every[0], acts)
         groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
         return _repeated(every, acts, _some_of(groups, effort.states, dice), effort)
+
+
+def patiently(effort: Effort) -> Effort:
+    """Return an effort on twice the plants, where a death is waited for more than anything is worked on.
+
+    For a few kills they are not worth their start.
+    """
+    return replace(effort, plants=2 * effort.plants) if effort.repeats > _FEW else effort
 
 
 def _some_of(those: list[T], number: int | None, dice: random.Random) -> list[T]:

@@ -11,7 +11,7 @@ import httpx
 
 from shared import records
 from tests.chaos.acts import WITHIN_S, Act, Headers
-from tests.chaos.killing import killed_in
+from tests.chaos.killing import killed_in, patiently
 from tests.chaos.past import MINUTES, ago
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
@@ -20,7 +20,7 @@ from tests.promises import require
 
 def worker_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker before and after each call of a port, and in the middle of an inference."""
-    finding = killed_in(JOBS, folder, effort)
+    finding = killed_in(JOBS, folder, patiently(effort))
     require(any("during model" in str(m) for m in finding.details["moments"]), "W", "no inference")
     return finding
 

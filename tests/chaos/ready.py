@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.acts import Act
-from tests.chaos.killing import killed_in
+from tests.chaos.killing import killed_in, patiently
 from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.plant import NeverCameError, Plant
 from tests.chaos.rows import Effort, Finding
@@ -17,7 +17,7 @@ _SLOTS = 2
 
 def killed_while_ready(folder: Path, effort: Effort) -> Finding:
     """Kill the worker at each call of a job that finds its slots taken (W10)."""
-    return killed_in(READY, folder, effort)
+    return killed_in(READY, folder, patiently(effort))
 
 
 def behind_others(plant: Plant) -> str:

@@ -118,7 +118,15 @@ def _dusty(plant: Plant) -> str:
     )
     failed(plant, f"{job_id}taken", photo=pin)
     _leave_upload(plant, taken, job_id=f"{job_id}taken")
+    _leave_late_picture(plant, f"{job_id}late")
     return job_id
+
+
+def _leave_late_picture(plant: Plant, job_id: str) -> None:
+    """Leave a picture that came after its job had been erased."""
+    failed(plant, job_id)
+    settling.erase(plant.ledger, job_id, kind="erasure", by="client")
+    plant.store.create(f"results/{job_id}/e0/1/color", b"a picture")
 
 
 def _uploads(number: str) -> list[str]:
@@ -169,6 +177,7 @@ def _is_clean(plant: Plant, job_id: str, _answer: object) -> None:
         plant.store.list(records.input_name(taken)).objects, "I3", f"{taken} belongs to a job, and is gone"
     )
     nothing_left(plant, records.input_prefix(f"{job_id}orphan"))
+    nothing_left(plant, f"results/{job_id}late/")
     nothing_left(plant, f"{records.WARMUPS}{job_id[-14:]}.json")
     least_s = record(plant.store, broom.LEAST_RETENTION)["least_s"]
     require(least_s == RETENTION.total_seconds(), "A", f"photos are thought to be kept for {least_s} s")
