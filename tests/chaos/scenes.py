@@ -2,7 +2,7 @@
 
 import contextlib
 
-from shared import records
+from shared import records, settling
 from shared.broom import LEAST_RETENTION
 from shared.jobs import Claim
 from shared.replays import Step as ReplayStep
@@ -82,6 +82,13 @@ def _marked_only(world: Turned) -> None:
     world.ledger().mark(JOB, 0)
     world.store.create(_STALE, world.photo)
     world.clock.turn(seconds=3850)
+
+
+def _erased_too_early(world: Turned) -> None:
+    """Leave a picture that came after its job had been erased."""
+    _settled(world)
+    settling.erase(world.ledger(), JOB, kind="erasure", by="client")
+    world.store.create(f"results/{JOB}/e0/2/color", b"a loser's")
 
 
 def _uploaded(world: Turned) -> None:
@@ -182,6 +189,11 @@ JOBS = (
         name="expiry by the broom",
         given=_over(_settled, days=401),
         steps=(broomed_until_gone("results/", "inputs/"),),
+    ),
+    Scene(
+        name="a picture that came after its job was erased, by the broom",
+        given=_erased_too_early,
+        steps=(broomed_until_gone("results/"),),
     ),
     Scene(
         name="an upload that became no job, by the broom",
