@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,13 @@ def steady_clock(root: Path, drafts: Path, host_ns: ClockNs = time.time_ns) -> C
     boot = _boot_id()
     if boot is None:
         return host_ns
-    offset_ns = _agreed(root / _ANCHOR, drafts, {"boot": boot, "offset_ns": host_ns() - since_boot_ns()})
-    return lambda: since_boot_ns() + offset_ns
+
+    @cache
+    def offset_ns() -> int:
+        """Agree with other processes once the time is asked for: a folder that nobody uses stays empty."""
+        return _agreed(root / _ANCHOR, drafts, {"boot": boot, "offset_ns": host_ns() - since_boot_ns()})
+
+    return lambda: since_boot_ns() + offset_ns()
 
 
 def _boot_id() -> str | None:

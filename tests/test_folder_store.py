@@ -374,7 +374,9 @@ def test_a_name_cannot_be_an_object_and_a_folder_at_once(make, root, first, seco
 
 def test_a_store_needs_its_folders_and_its_clock_only_and_makes_them_for_its_owner_alone(root) -> None:
     FolderStore(root / "deep" / "down")
-    FolderStore(root / "deep" / "down")
+    store = FolderStore(root / "deep" / "down")
     made = root / "deep" / "down"
+    assert [path.name for path in made.iterdir()] == [".tmp"]
+    store.list("")
     assert sorted(path.name for path in made.iterdir()) == [".clock", ".tmp"]
     assert [path.stat().st_mode & 0o777 for path in (made, made / ".tmp")] == [0o700] * 2

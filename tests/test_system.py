@@ -213,7 +213,8 @@ def test_everything_killed_while_delivery_is_paused_goes_on_from_the_same_folder
         held, swept = submit(system, SMALL)["id"], sweeps(system)
         wait_for(lambda: sweeps(system) > swept)
         assert loopback.get(f"{system.url}/ready").json()["delivery"] == "paused"
-        assert [job(system, job_id)["attempt"] for job_id in (*unfinished, held)] == [1, 0, 0]
+        attempts = [job(system, job_id)["attempt"] for job_id in (*unfinished, held)]
+        assert attempts in ([1, 0, 0], [1, 1, 0]), "the second may have stood ready, the third was held"
         assert "delivery is paused" in system.stderr
         assert loopback.post(f"{system.url}/v1/delivery/resume").status_code == 200
         for job_id in (*unfinished, held):

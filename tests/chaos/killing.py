@@ -53,7 +53,7 @@ def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state
     dice = random.Random(effort.seed)
     acts = {name: acts[name] for name in _some_of(list(acts), effort.acts, dice)}
     with plants(folder, effort.plants) as every:
-        moments = moments_of(every[0], acts)
+        moments = moments_of(every[0], acts, is_sample=effort.acts is not None)
         groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
         return _repeated(every, acts, _some_of(groups, effort.states, dice), effort)
 
