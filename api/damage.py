@@ -1,7 +1,7 @@
 """Jobs whose records are damaged: which records it is, for those who are to mend them."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -43,10 +43,13 @@ def _records(reader: Reader, job_id: str) -> Iterator[tuple[str, Callable[[], ob
     yield records.accepted_name(job_id), partial(reader.accepted, job_id)
     for number, trace in sorted(reader.history(job_id).epochs.items()):
         if trace.opened:
-            name = records.epoch_name(job_id, number, "opened.json")
-            yield name, partial(records.read_record, reader.store, name)
+            yield records.epoch_name(job_id, number, "opened.json"), partial(_opening, reader, job_id, number)
         if trace.terminal:
             yield records.epoch_name(job_id, number, "terminal.json"), partial(_end, reader, job_id, number)
+
+
+def _opening(reader: Reader, job_id: str, number: int) -> Mapping[str, object]:
+    return records.read_record(reader.store, records.epoch_name(job_id, number, "opened.json"))
 
 
 def _end(reader: Reader, job_id: str, number: int) -> bool:

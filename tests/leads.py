@@ -25,7 +25,7 @@ SPANS_S = (1, 6, 16, 31, 61, 130, 600, 3700, 6 * 3600, 26 * 3600)
 
 #: Places that this machine does not come to, each with the reason.
 EXCEPTED = {
-    "api/damage.py:_records records.read_record": "it looks for damaged records: here none is",
+    "api/damage.py:_opening records.read_record": "it looks for damaged records: here none is",
 }
 
 #: Every place of the services that calls a port.

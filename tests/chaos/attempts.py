@@ -4,6 +4,7 @@ import base64
 import json
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def _long(plant: Plant) -> str:
     """A job whose first attempt takes long enough to beat."""
     job_id = plant.new_id()
     plant.order("worker", act="hold", who=job_id, only="during model", seconds=_LONG_S)
+    return job_id
+
+
+def _losing_a_beat(plant: Plant) -> str:
+    """A job as above; the answer to its first beat is lost."""
+    job_id = _long(plant)
+    plant.order("worker", act="lose", who=job_id, only="after store.create jobs/*/claims/1.beat")
     return job_id
 
 
@@ -150,16 +158,18 @@ def _is_withdrawn_or_replaced(plant: Plant, subject: str, _answer: object) -> No
     _is_reported(plant, subject, None)
 
 
+_BEATS = Act(
+    given=_long,
+    ask=accept_and_wait,
+    holds=has_succeeded,
+    service="worker",
+    whose="subject",
+    about=r"Ledger[.](beat|is_settled) ",
+    beside="claims/2",
+)
 ATTEMPTS = {
-    "an attempt that beats": Act(
-        given=_long,
-        ask=accept_and_wait,
-        holds=has_succeeded,
-        service="worker",
-        whose="subject",
-        about=r"Ledger[.](beat|is_settled) ",
-        beside="claims/2",
-    ),
+    "an attempt that beats": _BEATS,
+    "an attempt whose beat's answer is lost": replace(_BEATS, given=_losing_a_beat, is_variation=True),
     "a claim in doubt": Act(
         given=_failing_at("after store.create jobs/*/e0/claims/1.json"),
         ask=accept_and_wait,

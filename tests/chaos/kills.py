@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -91,6 +93,19 @@ def _submit_beside(plant: Plant, key: str, headers: Headers) -> httpx.Response:
         return late.result()
 
 
+def _losing(only: str) -> Callable[[Plant, str, Headers], httpx.Response]:
+    """Submit, while the answer to one write is lost."""
+
+    def ask(plant: Plant, key: str, headers: Headers) -> httpx.Response:
+        lost = plant.order("api", act="lose", who=headers["X-Request-Id"], only=f"after store.create {only}")
+        try:
+            return submit(plant, key, headers)
+        finally:
+            plant.take_back("api", lost)
+
+    return ask
+
+
 def is_promised(plant: Plant, key: str, answer: httpx.Response) -> None:
     """Require one job for the key, and that it succeeds."""
     require(answer.json()["id"] == job_of(key), "I1", f"{answer.json()['id']} for {key}")
@@ -115,24 +130,14 @@ JOBS = {
         beside=r"Ledger[.](beat|is_settled) |claims/2|e0/2/|_delete_losers",
     )
 }
+_SUBMISSION = Act(
+    given=key_of, ask=submit, answers=frozenset({202}), holds=is_promised, left=is_promised_or_not
+)
+_VARIATION = replace(_SUBMISSION, is_variation=True)
 SUBMISSIONS = {
-    "submission": Act(
-        given=key_of, ask=submit, answers=frozenset({202}), holds=is_promised, left=is_promised_or_not
-    ),
-    "submission after one that was cut off": Act(
-        given=_cut_off,
-        ask=submit,
-        answers=frozenset({202}),
-        holds=is_promised,
-        left=is_promised_or_not,
-        is_variation=True,
-    ),
-    "submission beside a faster one": Act(
-        given=key_of,
-        ask=_submit_beside,
-        answers=frozenset({202}),
-        holds=is_promised,
-        left=is_promised_or_not,
-        is_variation=True,
-    ),
+    "submission": _SUBMISSION,
+    "submission after one that was cut off": replace(_VARIATION, given=_cut_off),
+    "submission beside a faster one": replace(_VARIATION, ask=_submit_beside),
+    "submission whose photo's answer is lost": replace(_VARIATION, ask=_losing("inputs/*")),
+    "submission whose promise's answer is lost": replace(_VARIATION, ask=_losing("jobs/*/accepted.json")),
 }

@@ -13,7 +13,7 @@ from tests import loopback
 from tests.chaos.acts import Act, Headers
 from tests.chaos.errands import done, post
 from tests.chaos.killing import killed_in
-from tests.chaos.past import failed
+from tests.chaos.past import failed, failed_again
 from tests.chaos.plant import Plant
 from tests.chaos.replayed import REPLAYS, get, to_replay
 from tests.chaos.rows import Effort, Finding
@@ -147,6 +147,10 @@ def _failed(plant: Plant) -> str:
     return failed(plant, plant.new_id())
 
 
+def _failed_again(plant: Plant) -> str:
+    return failed_again(plant, plant.new_id())
+
+
 def _deployed(plant: Plant) -> str:
     _cold(plant)
     plant.store.create("workers/0123456789abcdef.json", b'{"version": 1, "engine": {"name": "disc"}}')
@@ -158,6 +162,25 @@ def _replayed(plant: Plant) -> str:
     driver = Driver(ledger=plant.ledger, by="ada")
     driver.cancel(replay_id, "ada", "enough")
     return replay_id
+
+
+def _read_damaged(plant: Plant, job_id: str, headers: Headers) -> httpx.Response:
+    """Read a dead letter while its job's terminal record is damaged; it is mended by hand afterwards."""
+    file = plant.folder / "objects" / records.epoch_name(job_id, 1, "terminal.json")
+    whole = file.read_bytes()
+    file.write_bytes(b"{")
+    try:
+        return get(plant, f"/v1/dead-letters/{job_id}", headers)
+    finally:
+        file.write_bytes(whole)
+
+
+def _is_named(plant: Plant, job_id: str, _answer: object = None) -> None:
+    """Require that the damaged record is named, and nobody has touched it: mended, it is told again."""
+    told = _read_damaged(plant, job_id, {})
+    named = records.epoch_name(job_id, 1, "terminal.json")
+    require(told.status_code == 500 and named in told.json()["detail"], "A", f"{told.text} of {job_id}")
+    require(get(plant, f"/v1/dead-letters/{job_id}", {}).is_success, "A", f"{job_id} is not told")
 
 
 def _reading(path: str, given: object = done) -> Act:
@@ -200,6 +223,14 @@ OPERATING = {
     "reading a job's records": _reading("/v1/jobs/{}/records", _failed),
     "reading open jobs": _reading("/v1/jobs?status=open"),
     "reading a dead letter": _reading("/v1/dead-letters/{}", _failed),
+    "reading one whose record is damaged": Act(
+        given=_failed_again,
+        ask=_read_damaged,
+        answers=frozenset({500}),
+        holds=_is_named,
+        left=_is_named,
+        is_variation=True,
+    ),
     "reading its photo": _reading("/v1/dead-letters/{}/photo", _failed),
     "reading replays": _reading("/v1/replays?limit=1", _replayed),
     "reading what is deployed": _reading("/v1/models", _deployed),

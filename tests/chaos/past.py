@@ -31,10 +31,21 @@ def failed(plant: Plant, job_id: str, ledger: Ledger | None = None, **changes: A
     """Let a job have failed as if no worker had been there for it; return its name."""
     ledger = ledger or plant.ledger
     plant.accept(job_id, publishes=False, ledger=ledger, **changes)
-    settling.settle(
-        ledger, job_id, 0, settling.failed(DeadLetteredError("No worker was there."), ledger, by="test")
-    )
+    _fail(ledger, job_id, 0)
     return job_id
+
+
+def failed_again(plant: Plant, job_id: str) -> str:
+    """Let a job have failed, and once more when it was replayed; return its name."""
+    failed(plant, job_id)
+    plant.ledger.open(job_id, 1, {"kind": "replay", "replay": "replay_gone", "by": "ada", "reason": "again"})
+    _fail(plant.ledger, job_id, 1)
+    return job_id
+
+
+def _fail(ledger: Ledger, job_id: str, epoch: int) -> None:
+    ended = settling.failed(DeadLetteredError("No worker was there."), ledger, by="test")
+    settling.settle(ledger, job_id, epoch, ended)
 
 
 def resolved(plant: Plant, job_id: str) -> str:

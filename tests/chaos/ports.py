@@ -17,7 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shared.errors import QueueUnavailableError, StoreUnavailableError
+from shared.errors import (
+    GenerationMismatchError,
+    NameTakenError,
+    QueueUnavailableError,
+    StoreUnavailableError,
+)
 from shared.logs import bound_fields
 from tests.call_sites import sites_of_this_call
 
@@ -31,7 +36,7 @@ _DEPTH = 4
 class Order:
     """What is to happen at one moment; moments are counted from 0, two a call: before and after it."""
 
-    act: str  #: kill, stop, hold, fail or trace
+    act: str  #: kill, stop, hold, fail, lose or trace
     who: str | None = None  #: the job or request that is being worked on; anybody's if none
     only: str = "*"  #: count such moments only, such as ``before queue.publish *``
     site: str | None = None  #: count calls from this place in the code only
@@ -94,11 +99,17 @@ def _fail(_order: Order, what: str) -> None:
     raise (QueueUnavailableError if "queue." in what else StoreUnavailableError)("as ordered")
 
 
+def _lose(_order: Order, what: str) -> None:
+    """Say what a client is told that lost the answer to its write, wrote again, and met its own hand."""
+    raise (GenerationMismatchError if "store.replace" in what else NameTakenError)("as ordered")
+
+
 _ACTS: dict[str, Callable[[Order, str], None]] = {
     "kill": lambda _order, _what: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda _order, _what: os.kill(os.getpid(), signal.SIGSTOP),
     "hold": lambda order, _what: time.sleep(order.seconds),
     "fail": _fail,
+    "lose": _lose,
 }
 
 
