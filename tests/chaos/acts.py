@@ -22,7 +22,6 @@ from tests.promises import require
 Headers = dict[str, str]
 Answer = httpx.Response | None
 
-WITHIN_S = 20.0
 #: What differs from run to run in the names of objects; what follows a job's 16 digits says which job it is.
 _RANDOM = re.compile(
     r"job_[0-9]{16}|job_[0-9a-z]+(\.[0-9a-f]{32})?|upload_[0-9a-z]+|replay_[0-9a-z]+"

@@ -15,13 +15,14 @@ from shared.errors import InternalError
 from shared.messages import WarmupMessage, encode
 from shared.records import Terminal
 from tests import loopback
-from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.acts import Act, Headers
 from tests.chaos.errands import nothing_left
 from tests.chaos.killing import killed_in, patiently
 from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.past import DAYS, MOMENTS, ago, tried
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import WITHIN_S, comes
 from tests.promises import record, require
 
 #: Longer than two beats, shorter than a death.
@@ -77,10 +78,7 @@ _succeeds_at_last = partial(has_succeeded, too_many=2)
 def _cancel_at_work(plant: Plant, job_id: str, _headers: Headers) -> None:
     """Promise a job, cancel it while it is being worked on, and wait until nothing is owed."""
     plant.accept(job_id)
-    until = time.monotonic() + WITHIN_S
-    while not plant.inferences()[job_id]:
-        require(time.monotonic() < until, "W", f"{job_id} is never begun")
-        time.sleep(0.01)
+    require(comes(lambda: plant.inferences()[job_id]), "W", f"{job_id} is never begun")
     ended = Terminal(status="cancelled", at=plant.ledger.clock(), settled_by="client")
     settling.settle(plant.ledger, job_id, 0, ended)
     _is_cancelled(plant, job_id)

@@ -3,7 +3,6 @@
 import http.client
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,6 +12,7 @@ import httpx
 from bench.progress import track
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import comes
 from tests.promises import require
 
 FILES, AT_ONCE, TRIES, AGAIN_S = 64, 32, 50, 0.2
@@ -39,7 +39,8 @@ def few_files(folder: Path, effort: Effort) -> Finding:
                     plant.require_succeeded(done.result())
         lost = len(found)
         with violations(found, "files"):
-            _wait_until(lambda: _is_as(before, _open(plant)), f"{before} before, {_open(plant)} after")
+            is_as = comes(lambda: _is_as(before, _open(plant)))
+            require(is_as, "C2", f"{before} before, {_open(plant)} after")
         after = _open(plant)
     with violations(found, "answers"):
         require(set(answers) <= {202, 503, _CUT}, "C2", f"answers {dict(answers)}")
@@ -73,10 +74,3 @@ def _open(plant: Plant) -> Open:
 def _is_as(before: Open, now: Open) -> bool:
     """Whether the same processes hold no more files than before, but for connections that are kept."""
     return all(now[name][0] == pid and now[name][1] <= files + KEPT for name, (pid, files) in before.items())
-
-
-def _wait_until(is_so: Callable[[], bool], otherwise: str, within_s: float = 10) -> None:
-    until = time.monotonic() + within_s
-    while not is_so():
-        require(time.monotonic() < until, "C2", otherwise)
-        time.sleep(0.1)

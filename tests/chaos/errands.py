@@ -1,15 +1,15 @@
 """SIGKILL of the API before and after every call of a port in requests that bring no photo (A6)."""
 
-import time
 from pathlib import Path
 
 import httpx
 
 from tests import loopback
-from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.acts import Act, Headers
 from tests.chaos.killing import killed_in, patiently
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import require_gone
 from tests.promises import require
 from tests.world import push_body
 
@@ -117,10 +117,7 @@ def _is_buried(plant: Plant, job_id: str, _answer: object = None) -> None:
 
 def nothing_left(plant: Plant, prefix: str) -> None:
     """Require that nothing stays; an attempt that has lost deletes its own when it hears of it."""
-    until = time.monotonic() + WITHIN_S
-    while left := [stat.name for stat in plant.store.list(prefix).objects]:
-        require(time.monotonic() < until, "A", f"left over: {left}")
-        time.sleep(0.02)
+    require_gone(lambda: [stat.name for stat in plant.store.list(prefix).objects], "A")
 
 
 ERRANDS = {

@@ -2,13 +2,12 @@
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.progress import track
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import comes, require_gone
 from tests.promises import require
 
 #: From the claim to the terminal record, which decides who has won: stopped before it is overtaken.
@@ -54,8 +53,8 @@ def _thawed_late(plant: Plant, moment: str) -> bool:
     plant.require_done("worker", name, "nobody was stopped")
     for child in plant.workers:
         plant.inner(child).send_signal(signal.SIGCONT)
-    _wait_until(lambda: _is_over(plant, job_id), "a thawed delivery has not come to its end")
-    _wait_until(lambda: _pictures(plant, job_id) == {str(winner)}, "the loser's pictures are still there")
+    require(comes(lambda: _is_over(plant, job_id)), "D5", "a thawed delivery has not come to its end")
+    require_gone(lambda: _pictures(plant, job_id) - {str(winner)}, "D5")
     plant.promises.check_job(job_id)
     plant.promises.check_settled(job_id)
     # Who is stopped in time cannot have won; that is attempt 1, or 2 where 1 was slow and thought dead.
@@ -73,10 +72,3 @@ def _is_over(plant: Plant, job_id: str) -> bool:
 
 def _pictures(plant: Plant, job_id: str) -> set[str]:
     return {stat.name.split("/")[3] for stat in plant.store.list(f"results/{job_id}/").objects}
-
-
-def _wait_until(is_so: Callable[[], bool], otherwise: str, within_s: float = 20) -> None:
-    until = time.monotonic() + within_s
-    while not is_so():
-        require(time.monotonic() < until, "D5", otherwise)
-        time.sleep(0.02)

@@ -12,13 +12,13 @@ from tests import loopback
 from tests.chaos.apps import HostClock
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import WITHIN_S, comes
 from tests.promises import require
 from tests.world import push_body
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 JUMPS_S = (-HOUR_S, HOUR_S, -DAY_S, DAY_S, DAY_S)
 #: By then everything is done that a jump has met: what waits for the clock would wait for an hour.
-DONE_WITHIN_S = 20.0
 #: For so long things are held in the middle: longer than a claim lives without a beat.
 HELD_S = 1.5
 
@@ -66,7 +66,7 @@ class _Stages:
         job_id, plant = self.rendered, self.plant
         at_work = plant.order("worker", act="hold", who=job_id, only="during model", seconds=HELD_S)
         plant.accept(job_id)
-        self._wait_for("worker", at_work)
+        self._await("worker", at_work)
 
     def _leave_dead_claim(self) -> None:
         """Leave the claim of a worker that has just gone without a word."""
@@ -83,7 +83,7 @@ class _Stages:
             "api", act="hold", who=self.key, only="before store.create jobs/*/accepted.json", seconds=HELD_S
         )
         self.submitted = pool.submit(plant.submit, self.key)
-        self._wait_for("api", in_it)
+        self._await("api", in_it)
 
     # --- afterwards -----------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class _Stages:
         uploaded = self._accepted(self._uploaded())
         claims = {self.rendered: 1, self.queued: 1, self.dead: 2, accepted: 1, uploaded: 1}
         for job_id, number in claims.items():
-            self.plant.require_succeeded(job_id, DONE_WITHIN_S)
+            self.plant.require_succeeded(job_id, WITHIN_S)
             taken = len(self.plant.promises.job(job_id).worked.claims)
             require(taken == number, "C1", f"{job_id} was claimed {taken} times, not {number}")
         self._require_results()
@@ -127,8 +127,5 @@ class _Stages:
     def _post(self, path: str, document: dict[str, object]) -> httpx.Response:
         return loopback.post(f"{self.plant.api.url}{path}", json=document, timeout=30)
 
-    def _wait_for(self, service: str, order: str) -> None:
-        until = time.monotonic() + DONE_WITHIN_S
-        while not self.plant.is_done(service, order):
-            require(time.monotonic() < until, "C1", "the moment never came")
-            time.sleep(0.01)
+    def _await(self, service: str, order: str) -> None:
+        require(comes(lambda: self.plant.is_done(service, order)), "C1", "the moment never came")

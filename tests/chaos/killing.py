@@ -22,7 +22,6 @@ import httpx
 from bench.progress import track
 from tests.chaos.acts import (
     SUBJECT,
-    WITHIN_S,
     Act,
     Answer,
     Headers,
@@ -34,6 +33,7 @@ from tests.chaos.acts import (
 )
 from tests.chaos.plant import NeverCameError, Plant, violations
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import WITHIN_S
 from tests.promises import require
 
 T = TypeVar("T")

@@ -12,11 +12,12 @@ from pathlib import Path
 import httpx
 
 from shared import records
-from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.acts import Act, Headers
 from tests.chaos.killing import killed_in, patiently
 from tests.chaos.past import MINUTES, ago
 from tests.chaos.plant import Plant
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import require_gone
 from tests.promises import require
 
 
@@ -47,12 +48,11 @@ def has_succeeded(plant: Plant, job_id: str, _answer: object, *, too_many: int =
     done = plant.inferences()[job_id]
     require(done <= 1 + too_many, "I4", f"{job_id}: {done} inferences")
     winner = records.results_prefix(job_id, 0, plant.promises.job(job_id).terminal.attempt)
-    until = time.monotonic() + WITHIN_S
-    while left := [
-        s.name for s in plant.store.list(f"results/{job_id}/").objects if not s.name.startswith(winner)
-    ]:
-        require(time.monotonic() < until, "W", f"left over: {left}")
-        time.sleep(0.02)
+    require_gone(lambda: [name for name in _pictures(plant, job_id) if not name.startswith(winner)], "W")
+
+
+def _pictures(plant: Plant, job_id: str) -> list[str]:
+    return [stat.name for stat in plant.store.list(f"results/{job_id}/").objects]
 
 
 # --- a submission -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from shared.pace import ONE_MACHINE
 from tests import loopback
 from tests.chaos.plant import Plant, violations
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import require_gone
 from tests.promises import require
 
 #: What a worker may have beside what it holds after small jobs; a large photo takes ten times.
@@ -57,10 +58,8 @@ def little_memory(folder: Path, effort: Effort) -> Finding:
 
 def _require_none_left(folder: Path) -> None:
     """Require that no temporary file stays; one that is being written goes soon."""
-    places, until = (folder / "tmp", folder / "objects" / ".tmp"), time.monotonic() + 10
-    while left := [path.name for place in places for path in place.iterdir()]:
-        require(time.monotonic() < until, "C2", f"temporary files are left: {left[:5]}")
-        time.sleep(0.1)
+    places = (folder / "tmp", folder / "objects" / ".tmp")
+    require_gone(lambda: [path.name for place in places for path in place.iterdir()], "C2")
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """SIGKILL of the worker while a job stands ready: claimed, its photo read, every slot taken (W10)."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.acts import Act
@@ -9,6 +7,7 @@ from tests.chaos.killing import killed_in, patiently
 from tests.chaos.kills import accept_and_wait, has_succeeded
 from tests.chaos.plant import NeverCameError, Plant
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import comes
 
 #: How long the jobs in front hold both slots: longer than another takes to stand ready.
 _HELD_S = 0.5
@@ -28,7 +27,8 @@ def behind_others(plant: Plant) -> str:
     ]
     for job_id in ids:
         plant.accept(job_id)
-    until(lambda: all(plant.is_done("worker", name) for name in holds), "the others' forward passes")
+    if not comes(lambda: all(plant.is_done("worker", name) for name in holds)):
+        raise NeverCameError("the others' forward passes")
     return plant.new_id()
 
 
@@ -43,15 +43,6 @@ def _all_succeeded(plant: Plant, job_id: str, answer: object) -> None:
     has_succeeded(plant, job_id, answer, too_many=0)
     for other in in_front_of(job_id):
         has_succeeded(plant, other, answer)
-
-
-def until(is_so: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-    """Wait for something that has to come soon."""
-    over = time.monotonic() + within_s
-    while not is_so():
-        if time.monotonic() > over:
-            raise NeverCameError(what)
-        time.sleep(0.005)
 
 
 READY = {

@@ -7,10 +7,11 @@ import httpx
 from shared import dead_letters, records, replays
 from shared.replays import Plan, Step
 from tests import loopback
-from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.acts import Act, Headers
 from tests.chaos.errands import nothing_left, post
 from tests.chaos.past import MOMENTS, ago, failed, planned, resolved
 from tests.chaos.plant import Plant
+from tests.chaos.waiting import WITHIN_S
 from tests.promises import record, require
 
 _TERMS = {"reason": "the worker was down", "rate_per_s": 100, "canary": 1}

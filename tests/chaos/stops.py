@@ -14,6 +14,7 @@ from bench.progress import track
 from tests.chaos.plant import Plant, violations
 from tests.chaos.ready import behind_others, in_front_of
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import comes
 from tests.promises import record, require
 
 #: SIGTERM to SIGKILL is 10 s on Cloud Run.
@@ -43,7 +44,7 @@ def _in_a_job(plant: Plant) -> float:
     job_id = plant.new_id()
     name = plant.order("worker", act="hold", who=job_id, only="during model", seconds=5.0)
     plant.accept(job_id)
-    _wait_for(lambda: plant.is_done("worker", name))
+    require(comes(lambda: plant.is_done("worker", name)), "C3", "the forward pass never came")
     took_s = _stopped_s(plant, plant.workers[0])
     plant.require_succeeded(job_id)
     released = record(plant.store, f"jobs/{job_id}/e0/claims/1.released.json")
@@ -55,7 +56,7 @@ def _with_one_that_stands_ready(plant: Plant) -> float:
     job_id = behind_others(plant)
     read = plant.order("worker", act="hold", who=job_id, only="after store.read inputs/*", seconds=0.0)
     plant.accept(job_id)
-    _wait_for(lambda: plant.is_done("worker", read))
+    require(comes(lambda: plant.is_done("worker", read)), "C3", "the photo never came")
     took_s = _stopped_s(plant, plant.workers[0])
     for each in (*in_front_of(job_id), job_id):
         plant.require_succeeded(each)
@@ -69,7 +70,7 @@ def _in_a_submission(plant: Plant) -> float:
     name = plant.order("api", act="hold", who=key, only="before store.create inputs/*", seconds=1.0)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(plant.submit, key)
-        _wait_for(lambda: plant.is_done("api", name))
+        require(comes(lambda: plant.is_done("api", name)), "C3", "the submission never came")
         took_s = _stopped_s(plant, plant.api)
         with contextlib.suppress(httpx.TransportError):
             answer.result(20)
@@ -95,13 +96,6 @@ def _stopped_s(plant: Plant, child: object) -> float:
     require(took_s < GONE_WITHIN_S, "C3", f"{child.name} was still there after {took_s:.1f} s")
     plant.await_ready(child)
     return took_s
-
-
-def _wait_for(is_so: object, within_s: float = 20) -> None:
-    until = time.monotonic() + within_s
-    while not is_so():
-        require(time.monotonic() < until, "C3", "the moment never came")
-        time.sleep(0.01)
 
 
 def clocks_apart(folder: Path, effort: Effort) -> Finding:

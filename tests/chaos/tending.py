@@ -12,13 +12,14 @@ from shared.broom import Broom
 from shared.checksums import crc32c
 from shared.errors import DeadLetteredError, InternalError
 from shared.records import PhotoPin
-from tests.chaos.acts import WITHIN_S, Act, Headers
+from tests.chaos.acts import Act, Headers
 from tests.chaos.errands import is_erased, nothing_left, post
 from tests.chaos.killing import killed_in
 from tests.chaos.past import DAYS, HOURS, MOMENTS, YEARS, ago, failed, tried
 from tests.chaos.plant import Plant
 from tests.chaos.replayed import is_replayed, to_replay
 from tests.chaos.rows import Effort, Finding
+from tests.chaos.waiting import WITHIN_S
 from tests.promises import record, require
 
 RETENTION = timedelta(days=400)
