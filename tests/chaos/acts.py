@@ -77,11 +77,8 @@ class Moment:
 # --- moments ------------------------------------------------------------------------------------
 
 
-def moments_of(plant: Plant, acts: Mapping[str, Act], *, is_sample: bool = False) -> list[Moment]:
-    """Let each act go its way undisturbed, and return every moment of it.
-
-    In a sample a variation may come to nothing that the others drawn do not come to as well.
-    """
+def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
+    """Let each act go its way undisturbed, and return every moment of it."""
     found: list[Moment] = []
     known: set[tuple[str, str]] = set()
     _undisturbed(plant, next(iter(acts.values())), "first")  # the first of a process reads more
@@ -90,7 +87,7 @@ def moments_of(plant: Plant, acts: Mapping[str, Act], *, is_sample: bool = False
             if not (act.is_variation and known.issuperset(moment.places)):
                 found.append(moment)
             known.update(moment.places)
-        has_own = any(moment.act == name for moment in found) or (is_sample and act.is_variation)
+        has_own = any(moment.act == name for moment in found)
         require(has_own, name, "it comes to no moment that is meant")
     return found
 

@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
 
 import httpx
 
@@ -36,9 +35,6 @@ from tests.chaos.rows import Effort, Finding
 from tests.chaos.waiting import WITHIN_S
 from tests.promises import require
 
-T = TypeVar("T")
-
-
 #: Somebody else may do what was about to be done: then nobody is killed, and it is tried again.
 _TRIES = 5
 _FEW = 2
@@ -48,14 +44,12 @@ def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state
     """Kill a process at each moment of each act, so many times.
 
     By state, that many times in each state that a death can leave behind, at one of its moments after the
-    other, and an eighth of that at each moment at least.  Where there are to be fewer, the dice choose.
+    other, and an eighth of that at each moment at least.
     """
-    dice = random.Random(effort.seed)
-    acts = {name: acts[name] for name in _some_of(list(acts), effort.acts, dice)}
     with plants(folder, effort.plants) as every:
-        moments = moments_of(every[0], acts, is_sample=effort.acts is not None)
+        moments = moments_of(every[0], acts)
         groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
-        return _repeated(every, acts, _some_of(groups, effort.states, dice), effort)
+        return _repeated(every, acts, groups, effort)
 
 
 def patiently(effort: Effort) -> Effort:
@@ -64,10 +58,6 @@ def patiently(effort: Effort) -> Effort:
     For a few kills they are not worth their start.
     """
     return replace(effort, plants=2 * effort.plants) if effort.repeats > _FEW else effort
-
-
-def _some_of(those: list[T], number: int | None, dice: random.Random) -> list[T]:
-    return those if number is None or number >= len(those) else dice.sample(those, number)
 
 
 def _by_state(moments: Sequence[Moment]) -> Mapping[tuple[str, int], list[Moment]]:

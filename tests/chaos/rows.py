@@ -17,8 +17,6 @@ class Effort:
     plants: int  #: systems at once
     jobs: int  #: in the queue of two workers
     steps: int  #: of the simulation
-    acts: int | None = None  #: in which processes are killed, chosen by the dice; in all of them if none
-    states: int | None = None  #: of these acts, as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
