@@ -98,8 +98,8 @@ def _between(evidence: Evidence, epoch: EpochTrace, last: ClaimTrace) -> str:
         return _claimed(evidence, last, used)
     reason = evidence.reason(epoch, last)
     return (
-        f"Between attempts: attempt {last.number} gave the job back ({reason}) and the queue delivers it "
-        f"again; {used}."
+        f"Between attempts: attempt {last.number} is over ({reason}) and the queue delivers the job again; "
+        f"{used}."
     )
 
 

@@ -19,7 +19,7 @@ from ops.client import connect
 from ops.evidence import Evidence, Facts, elapsed, last_sign
 from ops.moral import moral
 from ops.show import json_line, size_text
-from shared.history import COUNTED, ClaimTrace, EpochTrace
+from shared.history import COUNTED, ClaimTrace, EpochTrace, Release
 from shared.records import results_prefix
 
 #: The longest story: this many lines from its beginning, and as many from its end.
@@ -154,10 +154,11 @@ def _attempt(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> Iterat
         who = f"attempt {claim.number} claimed by {facts.text('worker', 'unknown')}{revision}"
         yield Event(at=claim.claimed.updated, kind="claimed", text=who)
     sign = last_sign(claim)
+    is_silent = claim.released is None or evidence.reason(epoch, claim) == Release.SILENT.value
     if claim.released:
         text = _release(evidence, epoch, claim)
         yield Event(at=claim.released.updated, kind="released", text=f"attempt {claim.number} {text}")
-    elif sign and (text := _silence(evidence, epoch, claim)):
+    if is_silent and sign and (text := _silence(evidence, epoch, claim)):
         last = "last beat" if sign is claim.beat else "no beat at all"
         yield Event(at=sign.updated, kind="fallen silent", text=f"attempt {claim.number}: {last}{text}")
 
@@ -166,16 +167,22 @@ def _release(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> str:
     reason = evidence.reason(epoch, claim)
     detail = evidence.record(epoch, f"claims/{claim.number}.released.json").text("detail")
     counts = "counts" if reason in COUNTED else "does not count"
-    return f"gave the job back: {reason}" + (f", {detail}" if detail else "") + f" ({counts})"
+    what = "was taken for dead" if reason == Release.SILENT.value else f"gave the job back: {reason}"
+    return what + (f", {detail}" if detail else "") + f" ({counts})"
 
 
 def _silence(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> str:
     """Say what followed an attempt's last sign, if its end is not told otherwise."""
     terminal = evidence.terminal(epoch)
     by_worker = terminal.text("settled_by") == "worker"
-    if by_worker and terminal.count("attempt") == claim.number:
+    has_settled = by_worker and terminal.count("attempt") == claim.number
+    if has_settled and (claim.released is None or terminal.text("status") == "succeeded"):
         return ""
-    if claim.number < epoch.attempts or (terminal.text("status") == "failed" and not by_worker):
+    if (
+        claim.released
+        or claim.number < epoch.attempts
+        or (terminal.text("status") == "failed" and not by_worker)
+    ):
         return ", then silence: its worker died"
     if epoch.terminal:
         return "; the job was settled without it"

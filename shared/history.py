@@ -29,7 +29,7 @@ _RECORD = re.compile(
 
 
 class Release(Enum):
-    """Why a worker that lives gave its claim back."""
+    """Why a claim is over: its worker gave it back, or whoever gave the job up found it silent."""
 
     STORAGE = "storage"
     QUEUE = "queue"
@@ -39,13 +39,16 @@ class Release(Enum):
     BUG = "bug"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out-of-memory"
+    SILENT = "silent"
 
 
-#: Releases that count towards giving up, and how the job fails if they are the last word.
+#: Releases that count towards giving up, and how the job fails if they are the last word, which silence is
+#: only where none of them spoke.
 COUNTED: Mapping[str, type[PermanentError]] = {
     Release.BUG.value: InternalError,
     Release.TIMEOUT.value: JobTimeoutError,
     Release.OUT_OF_MEMORY.value: OutOfMemoryError,
+    Release.SILENT.value: PoisonError,
 }
 
 
@@ -89,12 +92,14 @@ class EpochTrace:
     def may_have_late_losers(self) -> bool:
         """Whether another attempt than the one that won may have stored a picture after the epoch's end.
 
-        It had not been given back by then: it was since, or there is more than one such attempt.
+        It had not been given back by then: it was since, or there is more than one such attempt.  Or it was
+        given up for silent, which says no more of what it does.
         """
         if self.terminal is None:
             return False
         released = [claim.released for claim in self.claims.values()]
-        return released.count(None) > 1 or any(r and r.updated >= self.terminal.updated for r in released)
+        is_late = any(r and r.updated >= self.terminal.updated for r in released)
+        return is_late or released.count(None) > 1 or len(released) >= COUNTED_CLAIMS
 
     def add(self, match: re.Match[str], stat: Stat) -> None:
         """Take one record into account."""
@@ -177,8 +182,10 @@ def give_up(
     last = max((c.number for c in claims), default=0)
     # A claim that another one has followed was dead once; should it beat again, it still counts.
     ended = [c for c in claims if c.number < last or not c.is_live(now, pace)]
-    counted = [reasons.get(c.number) for c in ended if c.released is None or reasons.get(c.number) in COUNTED]
+    silent = Release.SILENT.value
+    ends = [reasons.get(c.number, "") if c.released else silent for c in ended]
+    counted = [end for end in ends if end in COUNTED]
     if len(counted) < COUNTED_CLAIMS:
         return None
-    spoken = [reason for reason in counted if reason is not None]
-    return COUNTED[spoken[-1]] if spoken else PoisonError
+    spoken = [end for end in counted if end != silent]
+    return COUNTED[(spoken or counted)[-1]]

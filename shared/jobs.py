@@ -14,8 +14,8 @@ from shared.records import Accepted, Terminal
 #: Epochs that are opened to delete bytes, not to work.
 CLOSING = frozenset({"expiry", "erasure"})
 
-#: Releases after which the process may have to be ended, or may have run out of memory.
-_HARMFUL = frozenset({Release.TIMEOUT.value, Release.OUT_OF_MEMORY.value})
+#: Releases after which the process may have to be ended, may have run out of memory, or has died.
+_HARMFUL = frozenset({Release.TIMEOUT.value, Release.OUT_OF_MEMORY.value, Release.SILENT.value})
 
 
 class Kind(Enum):
@@ -54,6 +54,12 @@ class Standing:
         """Whether the last attempt ended in a way that may take its neighbours along next time."""
         last = self.trace.last_claim
         return last is not None and (last.released is None or self.reasons.get(last.number) in _HARMFUL)
+
+    @property
+    def silent(self) -> "list[Claim]":
+        """The claims of a hopeless epoch that nobody has given back."""
+        numbers = [claim.number for claim in self.trace.claims.values() if claim.released is None]
+        return [Claim(job_id=self.history.job_id, epoch=self.epoch, number=number) for number in numbers]
 
     @property
     def was_tried(self) -> bool:

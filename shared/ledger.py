@@ -220,12 +220,13 @@ class Ledger(Reader):
         return replace(claim, beat_generation=stat.generation)
 
     def release(self, claim: Claim, reason: Release, detail: str = "") -> None:
-        """Give a claim back alive, saying why."""
+        """Write why a claim is over; the first word stands."""
         document = {"at": self.clock().isoformat(), "reason": reason.value, "detail": detail[:500]}
         try:
             records.write_once(self.store, claim.name("released.json"), document)
         except NameTakenError:
-            log.info("claim.released_already", extra={"claim": claim.number})
+            extra = {"claim": claim.number, "reason": reason.value, "detail": detail}
+            log.info("claim.released_already", extra=extra)
 
     def is_settled(self, claim: Claim) -> bool:
         """Whether the epoch that a claim works on has been settled meanwhile."""

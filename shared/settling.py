@@ -12,11 +12,13 @@ from datetime import datetime
 from shared import dead_letters, records
 from shared.errors import (
     InternalError,
+    JobBusyError,
     JobNotSettledError,
     NameTakenError,
     NoSuchObjectError,
     ServiceError,
 )
+from shared.history import Release
 from shared.jobs import CLOSING, Claim, Kind, Standing
 from shared.ledger import Ledger
 from shared.pace import Pace
@@ -94,7 +96,22 @@ def finish_if_due(ledger: Ledger, standing: Standing) -> None:
 
 
 def give_up(ledger: Ledger, standing: Standing, by: str) -> Terminal:
-    """Settle an epoch whose attempts are used up."""
+    """Settle an epoch whose attempts are used up.
+
+    Which of them are silent is put on record first, where each would say otherwise why it ends: what they
+    are counted for cannot change between a look and the terminal record, nor after it.
+
+    Raises
+    ------
+    JobBusyError
+        If the epoch has another standing by then.
+    """
+    while claims := standing.silent:
+        for claim in claims:
+            ledger.release(claim, Release.SILENT, f"without a sign for too long, by {by}")
+        standing = ledger.look(standing.history.job_id, standing.epoch)
+        if standing.kind is not Kind.HOPELESS:
+            raise JobBusyError("An attempt that was taken for dead has spoken meanwhile.")
     error = standing.error or ServiceError
     detail = f"Given up after {standing.trace.attempts} attempts."
     terminal = failed(error(detail), ledger, by=by, attempt=standing.trace.attempts)

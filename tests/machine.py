@@ -34,7 +34,7 @@ from shared.records import Terminal
 from shared.subscriptions import ACKNOWLEDGING, Subscription
 from tests.front import Front
 from tests.leads import AIMS, JOBS, LEADS, LED_TO_BY, MOMENTS, SITES, SPANS_S, TROUBLE, WORK
-from tests.promises import COUNTED_ENDS, MOST_COUNTED, Promises, require
+from tests.promises import COUNTED_ENDS, Promises, require
 from tests.simulation import WAITING, Proc, Simulation, Task
 from tests.world import photo_bytes
 from worker.beats import Pulse
@@ -463,16 +463,16 @@ class Machine(Front, RuleBasedStateMachine):
         ]
 
     def _require_a_reason(self, job: Job) -> None:
-        """A job fails only for what has really happened to it: a photo is at fault if it was overwritten."""
-        if job.terminal.status != "failed":
+        """A job fails only for what has really happened to it: a photo is at fault if it was overwritten.
+
+        What its attempts are at fault for is looked at as it settles.
+        """
+        slug = (job.terminal.error or {}).get("slug")
+        if job.terminal.status != "failed" or slug in COUNTED_ENDS.values():
             return
-        slug = job.terminal.error["slug"]
         # Publications grow rare: a message lost so late may not come again before the day is over.
         is_old = self.ended - job.history.began(job.worked) >= TOLD_AGAIN_WITHIN
         reasons = {"dead-lettered": job.id in self.buried or is_old}
-        ends = [self.promises.end_of_claim(job, claim) for claim in job.worked.claims.values()]
-        is_used_up = sum(end in COUNTED_ENDS for end in ends) >= MOST_COUNTED
-        reasons |= dict.fromkeys(("poison", "internal-error", "out-of-memory", "timeout"), is_used_up)
         reasons["input-gone"] = job.accepted.photo.name in self.overwritten
         require(reasons.get(slug), "I1", f"{job.id} failed as {slug} without a reason")
 

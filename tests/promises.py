@@ -26,8 +26,14 @@ from tests.replay_promises import BrokenPromiseError, ReplayPromises, record, re
 
 __all__ = ["COUNTED_ENDS", "MOST_COUNTED", "BrokenPromiseError", "Promises", "record", "require"]
 
-#: Ends of attempts that use a job up; its own list, so that the product's cannot be wrong unseen.
-COUNTED_ENDS = {"silent", "bug", "timeout", "out-of-memory"}
+#: Ends of attempts that use a job up, and how it then fails; its own list, so that the product's cannot be
+#: wrong unseen.
+COUNTED_ENDS = {
+    "silent": "poison",
+    "bug": "internal-error",
+    "timeout": "timeout",
+    "out-of-memory": "out-of-memory",
+}
 MOST_COUNTED = 3
 _JOB = re.compile(r"job_[0-9A-Za-z]+")
 #: What is never deleted, and never changed but for an attempt's own beat.
@@ -54,6 +60,7 @@ class Promises:
     _swept: dict[str, int] = field(default_factory=dict)  #: when an upload was given up, by its photo
     _closed: dict[str, int] = field(default_factory=dict)  #: the epoch that closed each job
     _signs: dict[str, tuple[datetime, timedelta]] = field(default_factory=dict)  #: last one and longest gap
+    _judged: set[str] = field(default_factory=set)  #: terminal records that were held against the attempts
 
     def __post_init__(self) -> None:
         self.replays = ReplayPromises(self.ledger.store, self.drivers)
@@ -158,33 +165,50 @@ class Promises:
         require(marker in found or not is_owed, "I1", f"{job.id} e{epoch.number} is owed and has no marker")
         done = self.inferences.get((job.id, epoch.number), 0)
         require(done <= len(epoch.claims), "I4", f"{job.id}: {done} inferences, {len(epoch.claims)} claims")
-        self._require_one_at_a_time(job.id, epoch, job.history.now)
+        self._require_silences(job.id, epoch, job.history.now)
         ended = [c for c in epoch.claims.values() if c.number < epoch.attempts]
-        counted = sum(self._end(job.id, epoch.number, c) in COUNTED_ENDS for c in ended)
+        counted = sum(self.end_of_claim(job.id, epoch.number, c) in COUNTED_ENDS for c in ended)
         require(counted < MOST_COUNTED, "I4", f"{job.id}: claim {epoch.attempts} after {counted} that count")
+        if epoch.terminal and epoch.terminal.name not in self._judged:
+            self._require_evidence(job.id, epoch, epoch.terminal)
+            self._judged.add(epoch.terminal.name)
 
-    def _require_one_at_a_time(self, job_id: str, epoch: EpochTrace, now: datetime) -> None:
-        """A claim may follow another that was released, or that has once been silent for too long."""
+    def _require_evidence(self, job_id: str, epoch: EpochTrace, terminal: Stat) -> None:
+        """A job is given up once all its attempts are over on record; the last that counts names it."""
+        slug = (self.ledger.terminal(job_id, epoch.number).error or {}).get("slug")
+        if slug not in COUNTED_ENDS.values():
+            return
+        claims = [claim for _, claim in sorted(epoch.claims.items())]
+        known = [c for c in claims if c.released and c.released.generation < terminal.generation]
+        ends = [self.end_of_claim(job_id, epoch.number, claim) for claim in known]
+        where = (
+            f"{job_id} e{epoch.number} failed as {slug}, and its {len(claims)} attempts had ended as {ends}"
+        )
+        require(len(known) == len(claims), "I4", f"{where}: one is not over")
+        slugs = [COUNTED_ENDS[end] for end in ends if end in COUNTED_ENDS]
+        require(len(slugs) >= MOST_COUNTED, "I4", f"{where}: too few count")
+        spoken = [each for each in slugs if each != COUNTED_ENDS["silent"]]
+        require(slug == (spoken or slugs)[-1], "I4", f"{where}: not the last word")
+
+    def _require_silences(self, job_id: str, epoch: EpochTrace, now: datetime) -> None:
+        """Another claim may follow one that was released, or that has once been silent for too long.
+
+        Nobody says so of one that was not.
+        """
         for claim in epoch.claims.values():
             key = f"{job_id} e{epoch.number}/{claim.number}"
             signs = sorted(sign.updated for sign in (claim.claimed, claim.beat) if sign)
             before, longest = self._signs.get(key, (signs[0], timedelta(0)))
             last = max(before, signs[-1])
             self._signs[key] = last, max(longest, last - before)
-            if claim.number < epoch.attempts and claim.released is None:
-                silent = max(self._signs[key][1], now - last)
-                require(
-                    silent >= self.ledger.pace.dead_after, "I4", f"{key} was followed {silent} after a sign"
-                )
+            is_followed = claim.number < epoch.attempts and claim.released is None
+            if is_followed or (claim.released and self.end_of_claim(job_id, epoch.number, claim) == "silent"):
+                silent = max(self._signs[key][1], (claim.released.updated if claim.released else now) - last)
+                what = "followed" if is_followed else "called silent"
+                require(silent >= self.ledger.pace.dead_after, "I4", f"{key}: {what} {silent} after a sign")
 
-    def end_of_claim(self, job: Job, claim: ClaimTrace) -> str:
-        """Why an attempt had given up by the time its job settled, or that it was silent."""
-        settled = job.worked.terminal
-        if settled and claim.released and claim.released.generation > settled.generation:
-            return "silent"
-        return self._end(job.id, job.worked.number, claim)
-
-    def _end(self, job_id: str, epoch: int, claim: ClaimTrace) -> str:
+    def end_of_claim(self, job_id: str, epoch: int, claim: ClaimTrace) -> str:
+        """Why an attempt was given back, or that it is silent."""
         if claim.released is None:
             return "silent"
         name = records.epoch_name(job_id, epoch, f"claims/{claim.number}.released.json")

@@ -117,7 +117,7 @@ def test_an_attempt_that_gave_up_alive_says_why_and_whether_it_counts(world) -> 
     lines = story_of(world)
     assert "shutdown, The worker is being stopped. (does not count)" in line_with(lines, "attempt 1 gave")
     assert "bug, KeyError('x') (counts)" in line_with(lines, "attempt 3 gave")
-    assert "attempt 3 gave the job back (bug)" in lines[-1]
+    assert "attempt 3 is over (bug)" in lines[-1]
     assert "1 of 3 attempts" in lines[-1]
 
 

@@ -100,7 +100,7 @@ def _large_among_small(plant: Plant, name: str) -> None:
 def _require_given_up(plant: Plant, kind: str, job_id: str) -> None:
     plant.settled(job_id)
     job = plant.promises.job(job_id)
-    ends = [plant.promises.end_of_claim(job, claim) for claim in job.worked.claims.values()]
+    ends = [plant.promises.end_of_claim(job_id, 0, claim) for claim in job.worked.claims.values()]
     slug = (job.terminal.error or {}).get("slug")
     is_so = (slug, ends) == ("out-of-memory", ["out-of-memory"] * 3)
     require(is_so, "C2", f"the {kind} ended as {slug}: {ends}")
