@@ -9,12 +9,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from shared import messages
-from shared.errors import OutOfMemoryError
+from shared.errors import JobTimeoutError, OutOfMemoryError, ShuttingDownError, StoreUnavailableError
 from shared.history import Release
 from shared.messages import Envelope, wrap
 from tests.call_sites import product_files, sites_in
 from tests.front import ALL, PUSHES, READS, RETENTIONS
-from tests.simulation import Proc
+from tests.simulation import Proc, Task
 from worker.beats import Pulse
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ SITES = sorted(sites_in(*product_files()) - EXCEPTED.keys())
 #: Where processes are killed on purpose; chaos aims at what is still missing.
 MOMENTS = [(site, moment) for site in SITES for moment in ("before", "after")]
 AIMS = list(MOMENTS)
+#: What an inference may fail with that counts, and how else an attempt may end.
+FAULTS_OF_OURS = (ValueError, MemoryError, OutOfMemoryError)
+LAST_WORDS = (*FAULTS_OF_OURS, JobTimeoutError, ShuttingDownError, StoreUnavailableError, None)
 
 
 def _infer_badly(machine: "Machine", dice: Random) -> None:
     if any(t.stop.port == "model" for t in machine.sim.runnable()):
-        machine.let_an_inference_fail(
-            dice.choice([ValueError("bug"), MemoryError(), OutOfMemoryError("cuda")])
-        )
+        machine.let_an_inference_fail(dice.choice(FAULTS_OF_OURS))
 
 
 def _kill_anyone(machine: "Machine", dice: Random) -> None:
@@ -83,6 +84,38 @@ def _wear_out(machine: "Machine", dice: Random) -> None:
             machine.go_on(30, 0)
         machine.kill_every_worker()
         machine.turn_the_clock(61)
+
+
+def _speak_late(machine: "Machine", dice: Random) -> None:
+    """Let attempts that were silent for too long speak while somebody gives their job up."""
+    job_id = machine.fresh_job()
+    silent = [task for _ in range(3) if (task := _wear_once(machine, dice, job_id))]
+    givers = [machine.attempt(job_id) for _ in range(dice.randint(1, 2))]
+    for _ in range(dice.randint(0, 16)):
+        _go_on_with_any(machine, dice, givers)
+    for task in silent:
+        if task.stop.port == "model" and not task.is_over and dice.random() < 0.7:
+            machine.go_on_from(task, dice.choice(LAST_WORDS))
+    for _ in range(dice.randint(0, 40)):
+        _go_on_with_any(machine, dice, [*givers, *silent])
+
+
+def _wear_once(machine: "Machine", dice: Random, job_id: str) -> Task | None:
+    """Have an attempt fail over its photo, or return it once it has been silent for too long."""
+    task = machine.attempt(job_id)
+    while not task.is_over and task.stop.port != "model":
+        machine.go_on_with(task, 0)
+    if not task.is_over and dice.random() < 0.5:
+        machine.go_on_from(task, dice.choice(FAULTS_OF_OURS))
+        while not task.is_over:
+            machine.go_on_with(task, 0)
+    machine.turn_the_clock(61)
+    return None if task.is_over else task
+
+
+def _go_on_with_any(machine: "Machine", dice: Random, tasks: list[Task]) -> None:
+    if going := [task for task in tasks if task in machine.sim.runnable()]:
+        machine.go_on_with(dice.choice(going), 0)
 
 
 def _beat_badly(machine: "Machine", dice: Random) -> None:
@@ -456,6 +489,7 @@ TROUBLE: dict[Act, float] = {
     _deliver_again: 2,
     _infer_badly: 2,
     _wear_out: 0.3,
+    _speak_late: 0.3,
     lambda m, d: m.turn_the_clock(d.choice(SPANS_S)): 4,
     lambda m, d: m.set_a_clock_wrong(d.randrange(256), d.choice([-1, 1, 24])): 0.3,
     lambda m, d: m.stop_a_worker(d.randrange(256)): 0.4,

@@ -23,7 +23,6 @@ from shared import messages, settling
 from shared.errors import (
     IdempotencyKeyReusedError,
     JobNotSettledError,
-    OutOfMemoryError,
     TransientError,
 )
 from shared.jobs import Job
@@ -33,7 +32,7 @@ from shared.pace import CLOUD, ONE_MACHINE, OPEN_AT_MOST
 from shared.records import Terminal
 from shared.subscriptions import ACKNOWLEDGING, Subscription
 from tests.front import Front
-from tests.leads import AIMS, JOBS, LEADS, LED_TO_BY, MOMENTS, SITES, SPANS_S, TROUBLE, WORK
+from tests.leads import AIMS, FAULTS_OF_OURS, JOBS, LEADS, LED_TO_BY, MOMENTS, SITES, SPANS_S, TROUBLE, WORK
 from tests.promises import COUNTED_ENDS, Promises, require
 from tests.simulation import WAITING, Proc, Simulation, Task
 from tests.world import photo_bytes
@@ -284,6 +283,10 @@ class Machine(Front, RuleBasedStateMachine):
                 return
             self.go_on_with(task, faults, fault)
 
+    def go_on_from(self, task: Task, kind: type[Exception] | None) -> None:
+        """Let an inference end, perhaps by an error."""
+        self._step(task, kind and kind("on purpose"))
+
     def run_those(self, *kinds: str) -> None:
         """Let every task of some kinds come to its end undisturbed."""
         self._run(lambda task: task.what in kinds)
@@ -394,9 +397,9 @@ class Machine(Front, RuleBasedStateMachine):
             self._step(task, self._pick(FAULTS[task.stop.moment], what))
 
     @precondition(lambda self: any(t.stop.port == "model" for t in self.sim.runnable()))
-    @rule(error=st.sampled_from([ValueError("bug"), MemoryError(), OutOfMemoryError("cuda")]))
-    def let_an_inference_fail(self, error: Exception) -> None:
-        self._step(next(t for t in self.sim.runnable() if t.stop.port == "model"), error)
+    @rule(kind=st.sampled_from(FAULTS_OF_OURS))
+    def let_an_inference_fail(self, kind: type[Exception]) -> None:
+        self.go_on_from(next(t for t in self.sim.runnable() if t.stop.port == "model"), kind)
 
     @precondition(lambda self: self.sim.procs)
     @rule(where=PICK)

@@ -87,6 +87,24 @@ BUGS = (
         new="    Release.BUG.value: InternalError,\n    Release.STORAGE.value: InternalError,",
     ),
     Bug(
+        what="who is silent is counted without a word on record",
+        file="shared/settling.py",
+        old="while claims := standing.silent:",
+        new="while claims := []:",
+    ),
+    Bug(
+        what="a job is given up though an attempt that was silent has spoken meanwhile",
+        file="shared/settling.py",
+        old="if standing.kind is not Kind.HOPELESS:",
+        new="if False:",
+    ),
+    Bug(
+        what="a job fails as its first attempt did",
+        file="shared/history.py",
+        old="return COUNTED[(spoken or counted)[-1]]",
+        new="return COUNTED[(spoken or counted)[0]]",
+    ),
+    Bug(
         what="attempts are used up too late",
         file="shared/pace.py",
         old="COUNTED_CLAIMS = 3",
