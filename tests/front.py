@@ -17,7 +17,7 @@ from hypothesis.stateful import rule
 
 from shared import records, settling
 from shared.broom import LEAST_RETENTION
-from shared.errors import DeadLetteredError, GenerationMismatchError, NameTakenError
+from shared.errors import DeadLetteredError, GenerationMismatchError, JobUnreadableError, NameTakenError
 from shared.history import Release
 from shared.jobs import Job, Kind
 from shared.pausing import held_routes
@@ -100,6 +100,24 @@ class Front:
         check = {READS[0]: self._was_shown, READS[1]: self._was_handed, READS[7]: self._was_opened}.get(path)
         on_end = partial(check, job) if check and job else None
         self._ask(where, "GET", path.format(job=job_id, replay=replay_id), on_end=on_end)
+
+    @rule(number=PICK, which=PICK)
+    def read_what_is_damaged(self, number: int, which: int) -> None:
+        """Look at a dead letter in a process that reads one of the job's records damaged."""
+        path, names = f"/v1/dead-letters/{self.told(number)}", self.sim.names(f"jobs/{self.told(number)}/")
+        whole = [name for name in names if name.endswith(("accepted.json", "opened.json", "terminal.json"))]
+        process = self.sim.process("reader", torn=self._pick(whole or ["none"], which))
+        end = partial(self._was_named, process.torn)
+        self._guarded(lambda: self.sim.ask(process, "ask", ("GET", path), {}, on_end=end))
+
+    @staticmethod
+    def _was_named(torn: str, answer: Answer) -> None:
+        """A damaged record is named, and no more is wrong."""
+        is_named = answer.status == 500 and answer.json["slug"] == JobUnreadableError.slug
+        is_known = (
+            torn in answer.json["detail"] if is_named else answer.status < 400 or answer.status in _REFUSED
+        )
+        require(is_known, "I1", f"{torn} is damaged: {answer.status}: {answer.data[:300]!r}")
 
     def _was_shown(self, before: Job, answer: Answer) -> None:
         """What a client is told is never behind what was true when it asked."""

@@ -104,6 +104,7 @@ class Proc:
     pulses: list[Pulse] = field(default_factory=list)
     name: str = ""
     beside: Drawn | None = None  #: of the task that was begun last
+    torn: str = ""  #: the one record that this process reads damaged
 
     def __post_init__(self) -> None:
         self.slots = SimulatedSlots(self)
@@ -176,6 +177,8 @@ class _Port:
                 late = self._process.pause(replace(stop, moment="after"))
             if late == "lost":
                 raise self._away("it was done, and the answer was lost")
+            if args and args[0] == self._process.torn and isinstance(value, Blob):
+                return replace(value, data=value.data[:-1])
             return _damaged(value) if instruction == "damaged" else value
 
         return call
