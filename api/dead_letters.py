@@ -8,8 +8,8 @@ from werkzeug.wrappers import Response as Answer
 
 from api import damage
 from api.job_view import is_expired
-from api.operator_orders import read_filter, read_resolution
-from api.operators import for_operator, read_limit
+from api.operator_orders import FILTERS, read_filter, read_resolution
+from api.operators import for_operator, read_limit, require_known
 from api.services import Services
 from shared import dead_letter_index, dead_letters
 from shared.dead_letter_index import DeadLetter
@@ -34,6 +34,7 @@ _LIFETIME = timedelta(minutes=5)
 def find() -> Response:
     """List the open dead letters that are meant, newest first; to look at them is no delivery."""
     app = for_operator()
+    require_known(*FILTERS, "limit")
     limit, given = read_limit(), request.args.to_dict()
     given.pop("limit", None)
     now = app.ledger.clock()

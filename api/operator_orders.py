@@ -12,6 +12,7 @@ from flask import Request
 from api.intake import read_json_object
 from api.one_line import read_line
 from shared.dead_letter_index import Filter
+from shared.dead_letters import SOUGHT
 from shared.errors import InvalidValueError, UnknownFieldError
 from shared.faults import Faults
 from shared.messages import is_job_id
@@ -22,6 +23,8 @@ MAX_RATE_PER_S = 100
 MAX_REASON = 500
 #: Jobs that may be named one by one.
 MAX_NAMED = 100
+#: What tells dead letters apart.
+FILTERS = ("since", "until", *SOUGHT)
 #: Who asks, unless they say.
 OPERATOR = "operator"
 DEFAULT_RATE_PER_S, DEFAULT_CANARY, DEFAULT_STOP_ABOVE = 5.0, 5, 0.2
@@ -193,11 +196,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_FILTERS: Mapping[str, _Reader] = {
-    "slug": _text(_MAX_TEXT),
-    "tenant": _text(_MAX_TEXT),
-    "engine": _text(_MAX_TEXT),
-}
+_FILTERS: Mapping[str, _Reader] = {name: _text(_MAX_TEXT) for name in SOUGHT}
 _REPLAY: Mapping[str, _Reader] = {
     "jobs": _jobs,
     "filters": _object,

@@ -66,6 +66,8 @@ def for_operator() -> Services:
     """Return the services, to an operator; to anybody else there is nothing here."""
     app = services()
     require_operator(request, app.settings)
+    if request.method == "POST":
+        require_known()
     return app
 
 
@@ -105,11 +107,15 @@ def _record(app: Services, stat: Stat) -> dict[str, Any]:
 
 
 def require_known(*names: str) -> None:
-    """Refuse a query that has other parameters: who mistook a name would take all for what they meant."""
+    """Refuse a query that has other parameters, or one twice: its writer would be taken for meaning less."""
+    expected = f"there are: {', '.join(names)}" if names else "an order's fields stand in its body"
     faults = Faults()
-    for stranger in [name for name in request.args if name not in names]:
-        with faults.of(stranger):
-            raise UnknownFieldError(f"{stranger[:80]} is not a field here; there are: {', '.join(names)}")
+    for name, values in request.args.lists():
+        with faults.of(name):
+            if name not in names:
+                raise UnknownFieldError(f"{name[:80]} is not a field here; {expected}")
+            if len(values) > 1:
+                raise InvalidValueError(f"{name} is given {len(values)} times; expected once")
     faults.raise_first()
 
 

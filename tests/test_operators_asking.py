@@ -108,6 +108,37 @@ def test_a_list_is_refused_whose_parameters_nobody_knows(
     assert all(f"{name} is not a field here; there are: " in answer.json["detail"] for name in strangers)
 
 
+def test_what_is_known_where_dead_letters_are_listed_is_said_whole(world: ApiWorld) -> None:
+    detail = world.client.get("/v1/dead-letters?colour=red").json["detail"]
+    assert detail.endswith("there are: since, until, slug, tenant, engine, limit")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/dead-letters?slug=poison&slug=timeout", "slug"),
+        ("/v1/dead-letters?limit=1&limit=2", "limit"),
+        ("/v1/replays?limit=1&limit=2", "limit"),
+        ("/v1/jobs?status=open&status=open", "status"),
+    ],
+)
+def test_a_list_is_refused_of_which_something_is_asked_twice(world: ApiWorld, path: str, name: str) -> None:
+    answer = world.client.get(path)
+    assert slug(answer) == (422, "invalid-value")
+    assert answer.json["errors"] == [{"field": name, "detail": f"{name} is given 2 times; expected once"}]
+
+
+def test_an_order_does_nothing_whose_fields_stand_in_the_query(world: ApiWorld) -> None:
+    """A dry run that is asked for there would be none."""
+    order = {"reason": "the worker was down", "jobs": die(world, 1)}
+    answer = world.client.post("/v1/replays?dry_run=true", json=order)
+    assert slug(answer) == (422, "unknown-field")
+    assert "an order's fields stand in its body" in answer.json["detail"]
+    assert world.names("replays/") == []
+    for path in ("/v1/dead-letters/resolve?reason=x", "/v1/replays/replay_00000000/cancel?reason=x"):
+        assert slug(world.client.post(path, json=order)) == (422, "unknown-field")
+
+
 def test_every_parameter_that_is_described_is_known(world: ApiWorld) -> None:
     values = {"status": "open", "limit": "5", "since": "12h", "until": "1h"}
     for path in ("/v1/dead-letters", "/v1/replays", "/v1/jobs"):
