@@ -50,13 +50,14 @@ def show(job_id: str) -> Response:
     app = for_operator()
     job, letters = _told(app, job_id)
     if not letters:
-        raise DeadLetterNotFoundError(f"{job_id} has {job.status}, and has no dead letter.")
+        raise DeadLetterNotFoundError(f"{_standing(job)}; it has no dead letter.")
     return jsonify(
         id=job_id,
         epoch=job.epoch,
         status=job.status,
         expires_at=job.accepted.expires_at.isoformat(),
         photo=job.accepted.photo.public(),
+        photo_kept=not is_expired(job, app.ledger.clock()),
         dead_letters=[letter.document() for letter in letters],
     )
 
@@ -106,7 +107,17 @@ def _failed(app: Services, job_id: str) -> Job:
         raise JobNotSettledError(
             f"{job_id} was opened again by a replay, and is {job.status}; resolve it if it fails again."
         )
-    raise DeadLetterNotFoundError(f"{job_id} is {job.status}: there is nothing to resolve.")
+    raise DeadLetterNotFoundError(f"{_standing(job)}: there is nothing to resolve.")
+
+
+def _standing(job: Job) -> str:
+    """Say why a job may have no dead letter."""
+    if job.terminal is None or job.status != "failed":
+        return f"{job.id} is {job.status}"
+    slug = (job.terminal.error or {}).get("slug")
+    if dead_letters.is_due(job.terminal):
+        return f"{job.id} has just failed ({slug}), and is not in the index yet: the sweep sees to that"
+    return f"{job.id} has failed by its photo's own fault ({slug})"
 
 
 def _job(app: Services, job_id: str) -> Job:

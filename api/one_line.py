@@ -13,6 +13,8 @@ def is_line(value: Any, most: int) -> TypeGuard[str]:
 def read_line(name: str, value: Any, most: int) -> str:
     """Return a field's line without the blanks around it; an empty one is none."""
     if not is_line(value, most) or not value.strip():
-        detail = f"{name} is {str(value)[:40]!r}; expected one line of 1 to {most} characters"
+        text = str(value)
+        given = f"has {len(text)} characters" if len(text) > most else f"is {text[:40]!r}"
+        detail = f"{name} {given}; expected one line of 1 to {most} characters"
         raise InvalidValueError(detail, faults=[FieldFault(name, detail)])
     return value.strip()

@@ -153,7 +153,8 @@ def _text(most: int) -> _Reader:
 
 def _jobs(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_NAMED:
-        raise InvalidValueError(f"{name} is expected to be a list of 1 to {MAX_NAMED} jobs")
+        given = f"has {len(value)}" if isinstance(value, list) else f"is {str(value)[:40]!r}"
+        raise InvalidValueError(f"{name} {given}; expected a list of 1 to {MAX_NAMED} jobs")
     strangers = [str(item)[:40] for item in value if not is_job_id(item)]
     if strangers:
         raise InvalidValueError(f"{name} has {', '.join(map(repr, strangers[:5]))}; expected job_...")

@@ -43,11 +43,13 @@ def _list_of(name: str, items: str) -> Schema:
 
 
 def _dead_letters() -> dict[str, Schema]:
+    handled = _object({name: _or_null(_TEXT) for name in ("at", "by", "reason", "replay")})
     letter = {
         "id": _TEXT,
         "epoch": _COUNT,
         "at": _TIME,
         "state": {"enum": ["open", "replayed", "resolved", "closed"]},
+        "handled": _or_null(handled),
         **{name: _or_null(_TEXT) for name in ("slug", "tenant", "engine", "settled_by")},
         "attempt": _or_null(_COUNT),
         "error": _or_null(ref("JobProblem")),
@@ -58,6 +60,7 @@ def _dead_letters() -> dict[str, Schema]:
         "status": _TEXT,
         "expires_at": _TIME,
         "photo": {"type": "object"},
+        "photo_kept": {"type": "boolean"},
         "dead_letters": {"type": "array", "items": ref("DeadLetter")},
     }
     names: Schema = {"type": "array", "items": _TEXT}

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import click
 
-from ops.answers import DamagedError, RefusedError, one_line, problem_text
+from ops.answers import DamagedError, RefusedError, one_line
 from ops.arguments import Text, operator_options
 from ops.client import Client, connect
+from ops.dead_letter_lines import listed, told
 from ops.moments import Moment, Rate, Share
 from ops.pictures import whole
-from ops.replays import counted, drive, terms, who
-from ops.show import json_line, size_text
+from ops.replays import drive, terms, who
+from ops.show import json_line
 
 _FILTERS = ("since", "until", "slug", "tenant", "engine")
 #: As many as the service takes in one order.
@@ -57,7 +58,7 @@ def list_letters(limit: int, url: str, key: str | None, *, as_json: bool, **filt
     """Count the open dead letters and list the newest; to look at them is no delivery."""
     with connect(url, key) as client:
         answer = client.get("/v1/dead-letters", "count", "dead_letters", limit=limit, **filters)
-    click.echo(json_line(answer) if as_json else "\n".join(_listed(answer)))
+    click.echo(json_line(answer) if as_json else "\n".join(listed(answer)))
 
 
 @dead_letters.command()
@@ -74,7 +75,7 @@ def show(job_id: str, url: str, key: str | None, *, is_photo_wanted: bool, as_js
     """Tell how one job has failed, and what was done about it."""
     with connect(url, key) as client:
         answer = client.get(_path(job_id), "id", "dead_letters")
-        click.echo(json_line(answer) if as_json else "\n".join(_told(answer)))
+        click.echo(json_line(answer) if as_json else "\n".join(told(answer)))
         if is_photo_wanted:
             click.echo(f"photo written to {_fetch_photo(client, answer)}", err=as_json)
 
@@ -204,37 +205,6 @@ def _frozen(plan: Mapping[str, Any], meant: Mapping[str, Any]) -> str:
     """Say how many a plan holds; jobs may have failed, or been replayed, since they were counted."""
     was = f" ({meant['count']} when they were counted)" if plan["count"] != meant["count"] else ""
     return f"{plan['count']} selected{was}"
-
-
-def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
-    letters = answer["dead_letters"]
-    yield counted(answer["count"], "open dead letter")
-    yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
-    if answer.get("truncated"):
-        yield f"... and {answer['count'] - len(letters)} more; --limit shows more"
-
-
-def _told(answer: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{one_line(answer['id'])}  {one_line(answer['status'])}, epoch {answer['epoch']}"
-    photo = answer["photo"]
-    size = f"{size_text(photo.get('bytes'))}, {photo.get('content_type') or 'not read yet'}"
-    yield f"photo  {one_line(size)}, kept until {one_line(answer['expires_at'])}"
-    yield from (f"{_line(letter)}  {one_line(letter['state'])}" for letter in answer["dead_letters"])
-
-
-def _line(letter: Mapping[str, Any]) -> str:
-    tenant = f"tenant {letter['tenant']}" if letter.get("tenant") else ""
-    attempt = f"attempt {letter['attempt']}" if letter.get("attempt") else "no attempt"
-    parts = (letter["at"], f"e{letter['epoch']}", letter.get("engine") or "", tenant, attempt, _why(letter))
-    return "  ".join(one_line(part) for part in parts if part)
-
-
-def _why(letter: Mapping[str, Any]) -> str:
-    """Say why a job has failed, as far as its entry tells."""
-    error, slug = letter.get("error"), letter.get("slug") or "unreadable"
-    if isinstance(error, Mapping) and error:
-        return problem_text(error)
-    return f"{error} [{slug}]" if error else str(slug)
 
 
 def _path(job_id: str) -> str:

@@ -33,6 +33,7 @@ _NAME = re.compile(
     r"(?:\.(?P<handled>replayed|resolved|closed))?\.json"
 )
 _TOLD = ("slug", "tenant", "engine", "attempt", "settled_by", "error")
+_HANDLED = ("at", "by", "reason", "replay")
 #: Records that are read side by side, where reading takes a round trip.
 _AT_ONCE = 16
 #: A longer time is listed as a whole: a listing a day would be more calls.
@@ -51,11 +52,17 @@ class DeadLetter:
     at: datetime  #: the store's time of its entry
     state: str  #: open, replayed, resolved or closed
     facts: Mapping[str, Any] = field(default_factory=dict)  #: its record, once read; its labels until then
+    handled: Mapping[str, Any] = field(default_factory=dict)  #: once read, what was done about it
 
     @property
     def key(self) -> tuple[str, int]:
         """What names the failure."""
         return self.job_id, self.epoch
+
+    @property
+    def handled_name(self) -> str:
+        """Name of the record of what was done about it, which none has that is open."""
+        return f"{self.name.removesuffix('json')}{self.state}.json"
 
     def document(self) -> dict[str, Any]:
         """Return what an operator is told."""
@@ -65,6 +72,7 @@ class DeadLetter:
             "epoch": self.epoch,
             "at": self.at.isoformat(),
             "state": self.state,
+            "handled": {name: self.handled.get(name) for name in _HANDLED} if self.handled else None,
         } | known
 
 
@@ -159,7 +167,8 @@ def _told(reader: Reader, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]
 
 
 def _read(store: ObjectStore, letter: DeadLetter) -> DeadLetter:
-    return replace(letter, facts=_facts(store, letter))
+    handled = {} if letter.state == OPEN else _facts(store, letter.handled_name, {})
+    return replace(letter, facts=_facts(store, letter.name, letter.facts), handled=handled)
 
 
 def _each(store: ObjectStore, prefix: str) -> Iterator[Stat]:
@@ -196,14 +205,14 @@ def _labels(stat: Stat) -> dict[str, Any]:
     return {name: stat.labels[name] or None for name in SOUGHT}
 
 
-def _facts(store: ObjectStore, letter: DeadLetter) -> Mapping[str, Any]:
+def _facts(store: ObjectStore, name: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        facts = records.read_record(store, letter.name)
+        facts = records.read_record(store, name)
     except NoSuchObjectError:
-        return letter.facts
+        return known
     except UnreadableRecordError as damage:
-        log.warning("dead_letter.unreadable", extra={"object": letter.name, "reason": damage.detail})
-        return {**letter.facts, "slug": letter.facts.get("slug") or UNREADABLE}
+        log.warning("dead_letter.unreadable", extra={"object": name, "reason": damage.detail})
+        return {**known, "slug": known.get("slug") or UNREADABLE}
     # Before these had members of their own, there was the error alone.
     error = facts.get("error")
     return {"slug": error.get("slug") if isinstance(error, dict) else None} | facts

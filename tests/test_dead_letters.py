@@ -263,6 +263,7 @@ def test_a_jobs_dead_letters_are_told_whatever_was_done_about_them(world: World)
         "epoch": 10,
         "at": world.clock().isoformat(),
         "state": "open",
+        "handled": None,
         "slug": "dead-lettered",
         "tenant": None,
         "engine": None,

@@ -107,7 +107,8 @@ def test_named_jobs_are_replayed_or_resolved(world: ApiWorld, run) -> None:
     assert lines(run("dead-letters", "resolve", first, "--reason", "x")) == [f"{first}  resolved already"]
     unknown = run("dead-letters", "resolve", "job_nobody", "--reason", "x")
     assert (unknown.exit_code, "[job-not-found]" in unknown.stderr) == (1, True)
-    assert lines(run("dead-letters", "show", first))[-1].endswith("resolved")
+    told = lines(run("dead-letters", "show", first))[-1]
+    assert told.endswith(f"  resolved {world.clock().isoformat()} by {who()}: refunded")
 
 
 def test_any_number_of_jobs_is_resolved_a_hundred_at_a_time(world: ApiWorld, run) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ops.replays import rest_s
+from shared.errors import ImageCorruptError
 from shared.pace import ONE_MACHINE
 from tests.api_world import ApiWorld, slug
-from tests.dead import a_plan, die, driver, fail, push_all
+from tests.dead import a_plan, die, driver, fail, job_name, push_all
 from tests.scripted import runner
 from tests.served import REPLAY, Served, lines
 from tests.world import Process
@@ -180,7 +181,9 @@ def test_a_job_in_replay_is_resolved_when_that_is_over(world: ApiWorld, run) -> 
     (name,) = die(world, 1)
     driver(world).begin(a_plan(world, [name]))
     driver(world).advance(a_plan(world, [name]).id)
-    assert lines(run("dead-letters", "show", name))[2].endswith("replayed")
+    plan, now = a_plan(world, [name]), world.clock().isoformat()
+    said = f"  replayed {now} by {plan.by} as {plan.id}: {plan.reason}"
+    assert lines(run("dead-letters", "show", name))[2].endswith(said)
     result = run("dead-letters", "resolve", name, "--reason", "x")
     why = f"{name} was opened again by a replay, and is queued; resolve it if it fails again."
     said = f"Error: The job has not settled yet: {why} [job-not-settled]\n"
@@ -190,6 +193,44 @@ def test_a_job_in_replay_is_resolved_when_that_is_over(world: ApiWorld, run) -> 
     why = f"{name} is succeeded: there is nothing to resolve."
     said = f"Error: There is no such dead letter: {why} [dead-letter-not-found]\n"
     assert (result.exit_code, result.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("command", ["show", "resolve"])
+def test_a_job_without_a_dead_letter_says_why_it_has_none(world: ApiWorld, run, command: str) -> None:
+    failed, queued = job_name(1), world.submitted()
+    die(world, 1, error=ImageCorruptError)
+    for name, why in (
+        (failed, f"{failed} has failed by its photo's own fault (image-corrupt)"),
+        (queued, f"{queued} is queued"),
+    ):
+        result = run("dead-letters", command, name, *(["--reason", "x"] if command == "resolve" else []))
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: There is no such dead letter: {why}")
+
+
+def test_a_job_that_has_just_failed_is_not_called_its_photos_fault(world: ApiWorld, run) -> None:
+    (name,) = die(world, 1)
+    world.store.delete(f"dead/2026-01-01/{name}.e0.json")
+    said = f"{name} has just failed (dead-lettered), and is not in the index yet"
+    assert said in run("dead-letters", "show", name).stderr
+
+
+def test_a_photo_that_was_erased_is_not_said_to_be_kept(world: ApiWorld, run) -> None:
+    (name,) = die(world, 1)
+    assert ", kept until 2027-" in lines(run("dead-letters", "show", name))[1]
+    assert world.client.delete(f"/v1/jobs/{name}").status_code == 204
+    told = lines(run("dead-letters", "show", name))
+    assert told[1].endswith(", no longer kept")
+    assert told[2].endswith(f"  closed {world.clock().isoformat()}")
+
+
+def test_what_is_too_long_says_how_long_it_is(world: ApiWorld, run) -> None:
+    die(world, 1)
+    result = run(*REPLAY[:2], "--slug", "dead-lettered", "--reason", "x" * 501)
+    assert "reason has 501 characters; expected one line of 1 to 500 characters" in result.stderr
+    names = [job_name(number) for number in range(101)]
+    assert "jobs has 101; expected a list of 1 to 100 jobs" in run(*REPLAY, *names).stderr
+    assert world.names("replays/") == []
 
 
 # --- arguments that nothing can hold ------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""What is printed of dead letters."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.answers import one_line, problem_text
+from ops.replays import counted
+from ops.show import size_text
+
+
+def listed(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Count the open ones, and tell of each that was asked for."""
+    letters = answer["dead_letters"]
+    yield counted(answer["count"], "open dead letter")
+    yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
+    if answer.get("truncated"):
+        yield f"... and {answer['count'] - len(letters)} more; --limit shows more"
+
+
+def told(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of one job, of its photo and of each time that it has failed."""
+    yield f"{one_line(answer['id'])}  {one_line(answer['status'])}, epoch {answer['epoch']}"
+    photo = answer["photo"]
+    size = f"{size_text(photo.get('bytes'))}, {photo.get('content_type') or 'not read yet'}"
+    kept = f"kept until {answer['expires_at']}" if answer.get("photo_kept", True) else "no longer kept"
+    yield f"photo  {one_line(size)}, {one_line(kept)}"
+    yield from (f"{_line(letter)}  {_state(letter)}" for letter in answer["dead_letters"])
+
+
+def _state(letter: Mapping[str, Any]) -> str:
+    """Say what was done about a failure, by whom, when and why."""
+    handled = letter.get("handled") or {}
+    words = (("at", ""), ("by", "by "), ("replay", "as "))
+    facts = [f"{word}{handled[name]}" for name, word in words if handled.get(name)]
+    why = f": {handled['reason']}" if handled.get("reason") else ""
+    return one_line(" ".join([letter["state"], *facts]) + why)
+
+
+def _line(letter: Mapping[str, Any]) -> str:
+    tenant = f"tenant {letter['tenant']}" if letter.get("tenant") else ""
+    attempt = f"attempt {letter['attempt']}" if letter.get("attempt") else "no attempt"
+    parts = (letter["at"], f"e{letter['epoch']}", letter.get("engine") or "", tenant, attempt, _why(letter))
+    return "  ".join(one_line(part) for part in parts if part)
+
+
+def _why(letter: Mapping[str, Any]) -> str:
+    """Say why a job has failed, as far as its entry tells."""
+    error, slug = letter.get("error"), letter.get("slug") or "unreadable"
+    if isinstance(error, Mapping) and error:
+        return problem_text(error)
+    return f"{error} [{slug}]" if error else str(slug)
