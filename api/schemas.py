@@ -32,6 +32,7 @@ _NUMBER: Schema = {"type": "number"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
 _ANYTHING: Schema = {"type": "object"}
+_STARTED = "when a worker first claimed it, in this epoch; it may have waited for its slot since"
 _DELIVERY: dict[str, Schema] = {
     "delivery": {"enum": ["running", "paused"]},
     "pause": _object({"at": _TIME, "by": _TEXT, "reason": _TEXT}),
@@ -105,7 +106,7 @@ def _job() -> Schema:
             "status": {"enum": ["queued", "processing", "succeeded", "failed", "cancelled"]},
             "phase": {"enum": ["queued", "processing", "settled"]},
             "created_at": _TIME,
-            "started_at": _or_null(_TIME),
+            "started_at": _or_null(_TIME) | {"description": _STARTED},
             "finished_at": _or_null(_TIME),
             "expires_at": _TIME,
             "attempt": _COUNT,
@@ -199,7 +200,10 @@ def _lists() -> dict[str, Schema]:
         "Delivery": _object(
             {**_DELIVERY, "queue": {"enum": ["broker", "pubsub"]}, "pushes": _ANYTHING}, optional=("pause",)
         ),
-        "Records": _object({"id": _TEXT, "now": _TIME, "records": {"type": "array", "items": record}}),
+        "Records": _object(
+            {"id": _TEXT, "now": _TIME, "records": {"type": "array", "items": record}, **_DELIVERY},
+            optional=("pause",),
+        ),
     }
 
 

@@ -206,9 +206,9 @@ class Ledger(Reader):
         """Whether a claim whose writing was in doubt was written after all, and by us."""
         return records.is_ours(self.store, claim.name("json"), claim.token)
 
-    def beat(self, claim: Claim) -> Claim:
-        """Show that an attempt lives; only the attempt itself may call this."""
-        data = json.dumps({"at": self.clock().isoformat()}).encode()
+    def beat(self, claim: Claim, *, stands_ready: bool = False) -> Claim:
+        """Show that an attempt lives, and whether it waits for its slot; only the attempt itself may."""
+        data = json.dumps({"at": self.clock().isoformat(), "stands_ready": stands_ready}).encode()
         try:
             if claim.beat_generation is None:
                 stat = self.store.create(claim.name("beat"), data)

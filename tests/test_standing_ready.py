@@ -1,5 +1,6 @@
 """A job that finds every slot taken claims and reads its photo meanwhile, and is worked on by nobody else."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +102,30 @@ def test_claim_and_photo_are_there_before_the_slot_is(scene: Scene) -> None:
         assert scene.world.job(job_id).status == "succeeded"
     assert scene.world.model.calls == 2
     scene.slots.take(alone=True, within_s=0)
+
+
+def test_its_beats_say_whether_it_has_its_slot(scene: Scene) -> None:
+    def said() -> list[bool]:
+        scene.world.tick_pulses()
+        names = [f"jobs/{job_id}/e0/claims/1.beat" for job_id in (JOB, OTHER)]
+        return [json.loads(scene.world.store.read(name).data)["stands_ready"] for name in names]
+
+    first, other = scene.at_work(), scene.ready()
+    assert said() == [False, True]
+    is_second, may_end = threading.Event(), threading.Event()
+
+    def during() -> None:
+        is_second.set()
+        assert may_end.wait(WITHIN_S)
+
+    scene.world.model.during = during
+    scene.go_on.set()
+    assert is_second.wait(WITHIN_S)
+    try:
+        assert said() == [False, False]
+    finally:
+        may_end.set()
+    assert [first.result(WITHIN_S), other.result(WITHIN_S)] == [Outcome.ACK, Outcome.ACK]
 
 
 def test_a_copy_of_the_message_finds_the_claim_of_one_that_stands_ready(scene: Scene) -> None:

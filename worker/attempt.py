@@ -76,7 +76,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self._ledger = self.services.ledger
-        self._pulse = Pulse(self._ledger, self.claim)
+        self._pulse = Pulse(self._ledger, self.claim, lambda: self.slot.stands_ready)
         self._errands = Errands(self.services.beside)
         self._until = self.arrived + self.services.patience.deadline_s
         self._looked = self.services.monotonic()

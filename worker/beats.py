@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.errors import TransientError
@@ -26,6 +27,7 @@ class Pulse:
 
     ledger: Ledger
     claim: Claim
+    stands_ready: Callable[[], bool] = lambda: False
     settled_elsewhere: threading.Event = field(default_factory=threading.Event)
     _concluded: threading.Event = field(default_factory=threading.Event)
     _owed: tuple[Release, str] | None = None
@@ -40,7 +42,7 @@ class Pulse:
             if self._owed:
                 self._release(*self._owed)
                 return
-            self.claim = self.ledger.beat(self.claim)
+            self.claim = self.ledger.beat(self.claim, stands_ready=self.stands_ready())
             if self.ledger.is_settled(self.claim):
                 self.settled_elsewhere.set()
         except TransientError as error:

@@ -71,6 +71,11 @@ class Slots:
                     raise WorkerBusyError("Another job has to run alone, and would have to wait for two.")
                 self._wait(until)
 
+    def stands_ready(self, slot: "Slot") -> bool:
+        """Whether a job has a place to stand ready, and no slot yet."""
+        with self._changed:
+            return slot in self._ready
+
     def hand_on(self, slot: "Slot") -> None:
         """Count a slot's job among those who store, as soon as there is room for one more."""
         with self._changed:
@@ -142,6 +147,11 @@ class Slot:
     alone: bool
     taken: int = 0  #: none while it stands ready
     storing: int = 0
+
+    @property
+    def stands_ready(self) -> bool:
+        """Whether its job still waits for it."""
+        return self.slots.stands_ready(self)
 
     def enter(self, *, within_s: float) -> None:
         """Go on once the slot is there; one that was free has been taken already."""
