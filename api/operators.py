@@ -59,7 +59,9 @@ def read_records(job_id: str) -> Response:
     prefixes = [f"open/{job_id}.", f"results/{job_id}/", *_dead_prefixes(app, job_id, listing)]
     others = [stat for prefix in prefixes for stat in app.ledger.store.list(prefix).objects]
     found = sorted([*listing.objects, *others], key=lambda stat: stat.name)
-    return jsonify(id=job_id, now=listing.now.isoformat(), records=[_record(app, stat) for stat in found])
+    told_of = [_record(app, stat) for stat in found]
+    held = told(read_pause(app.ledger.store))
+    return jsonify(id=job_id, now=listing.now.isoformat(), records=told_of, **held)
 
 
 def for_operator() -> Services:

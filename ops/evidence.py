@@ -108,6 +108,18 @@ class Evidence:
         """Whether an epoch was opened to delete the pictures."""
         return self.record(epoch, "opened.json").text("kind") in {"expiry", "erasure"}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the newest epoch is for a worker to end."""
+        newest = self.epochs[-1] if self.epochs else None
+        return newest is not None and newest.terminal is None and not self.is_closing(newest)
+
+    def resolution(self, epoch: EpochTrace) -> Facts:
+        """Return who wants no more done about an epoch's failure, and why."""
+        end = f"/{self.job_id}.e{epoch.number}.resolved.json"
+        found = [stat.name for stat in self.under("dead/") if stat.name.endswith(end)]
+        return Facts(self.documents.get(found[0])) if found else Facts(None)
+
     def has_marker(self, epoch: EpochTrace) -> bool:
         """Whether an epoch still owes something."""
         return records.marker_name(self.job_id, epoch.number) in self.stats
@@ -119,6 +131,11 @@ class Evidence:
     def reason(self, epoch: EpochTrace, claim: ClaimTrace) -> str:
         """Say why a claim was released."""
         return self.record(epoch, f"claims/{claim.number}.released.json").text("reason", "no reason given")
+
+    def stood_ready(self, claim: ClaimTrace) -> bool:
+        """Whether an attempt was waiting for its slot when it last beat."""
+        beat = self.documents.get(claim.beat.name) if claim.beat else None
+        return bool(Facts(beat).count("stands_ready"))
 
     def counted(self, epoch: EpochTrace) -> int:
         """Return how many attempts count towards giving up, a silent one included."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ops.evidence import Evidence, elapsed, last_sign
+from ops.evidence import Evidence, Facts, elapsed, last_sign
 from shared.errors import PHOTO_FAULTS
 from shared.history import ClaimTrace, EpochTrace
 from shared.pace import CLOUD, COUNTED_CLAIMS, ONE_MACHINE, OPEN_AT_MOST
@@ -50,7 +50,8 @@ def _settled(evidence: Evidence, epoch: EpochTrace) -> str:
         what = "announced" if epoch.announced is None else "rid of its marker"
         return f"Settled ({status}) but not yet {what}: {_SWEEP} finishes it, nothing to do."
     if status == "failed":
-        return _failed(terminal.part("error").text("slug", "unknown"))
+        slug, resolved = terminal.part("error").text("slug", "unknown"), evidence.resolution(epoch)
+        return _resolved(slug, resolved) if resolved else _failed(slug)
     kept = f" Its pictures are kept until {until}." if (until := evidence.accepted.text("expires_at")) else ""
     return f"Done: {status}, announced, marker gone. Nothing is owed.{kept if status == 'succeeded' else ''}"
 
@@ -62,6 +63,13 @@ def _failed(slug: str) -> str:
     return (
         f"Failed ({slug}), marker gone, nobody tries again by themselves: {advice}; then "
         "./cutout dead-letters replay opens it again."
+    )
+
+
+def _resolved(slug: str, resolved: Facts) -> str:
+    return (
+        f"Failed ({slug}), and resolved by {resolved.text('by', 'unknown')}: nothing more is to be done. "
+        "./cutout dead-letters replay opens it all the same, if it names the job."
     )
 
 
@@ -83,9 +91,10 @@ def _open(evidence: Evidence, epoch: EpochTrace) -> str:
 def _unclaimed(epoch: EpochTrace) -> str:
     if not epoch.published:
         return f"Queued, not yet handed to the queue: {_SWEEP} does it once the marker is 5 or 30 s old."
-    last = epoch.published[max(epoch.published)]
+    last, count = epoch.published[max(epoch.published)], len(epoch.published)
+    often = "once" if count == 1 else f"{count} times, last"
     return (
-        f"Queued: handed to the queue {len(epoch.published)} times, last {elapsed(last.age)} ago, and no "
+        f"Queued: handed to the queue {often} {elapsed(last.age)} ago, and no "
         "worker has claimed it. It will be published again; if that lasts, look at the worker's /ready."
     )
 
@@ -103,11 +112,26 @@ def _between(evidence: Evidence, epoch: EpochTrace, last: ClaimTrace) -> str:
     )
 
 
+def _alive(evidence: Evidence, claim: ClaimTrace, ago: str) -> str:
+    if claim.beat is None:
+        first = " or ".join(f"{pace.beat.total_seconds():g} s" for pace in (ONE_MACHINE, CLOUD))
+        return (
+            f"Claimed: attempt {claim.number} took the job {ago} ago. Whether it is at work, or stands ready "
+            f"for its slot, its first beat tells, {first} after that: ask again."
+        )
+    if evidence.stood_ready(claim):
+        return (
+            f"Ready: attempt {claim.number} waited for its slot at its last sign, {ago} ago. It begins once "
+            "a job before it is done, or gives this one back within a minute, which does not count."
+        )
+    return f"At work: attempt {claim.number} gave its last sign {ago} ago."
+
+
 def _claimed(evidence: Evidence, claim: ClaimTrace, used: str) -> str:
     sign, now = last_sign(claim), evidence.history.now
     ago = elapsed(sign.age) if sign else "an unknown time"
     if claim.is_live(now, ONE_MACHINE):
-        return f"At work: attempt {claim.number} gave its last sign {ago} ago."
+        return _alive(evidence, claim, ago)
     if claim.is_live(now, CLOUD):
         return (
             f"Attempt {claim.number} has been silent for {ago}: on one machine it is dead (after 10 s), in "

@@ -18,12 +18,14 @@ from ops.arguments import Text, operator_options
 from ops.client import connect
 from ops.evidence import Evidence, Facts, elapsed, last_sign
 from ops.moral import moral
-from ops.show import json_line, size_text
+from ops.show import delivery_line, json_line, size_text
 from shared.history import COUNTED, ClaimTrace, EpochTrace, Release
 from shared.records import results_prefix
 
 #: The longest story: this many lines from its beginning, and as many from its end.
 _FIRST_LINES, _LAST_LINES = 14, 30
+#: Columns before what happened: how long after the promise, and when.
+_BEFORE = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,10 @@ def tell(document: Mapping[str, Any]) -> list[str]:
     return [
         f"{evidence.job_id or 'unnamed job'}, as of {now:%Y-%m-%d %H:%M:%S %Z}",
         *_lines(events, zero),
-        f"{'+' + elapsed(now - zero):<14}now",
+        _told(now, zero, "now"),
         *_pictures(evidence),
         moral(evidence),
+        *([delivery_line(document)] if evidence.is_open and document.get("delivery") == "paused" else []),
     ]
 
 
@@ -76,7 +79,11 @@ def _lines(events: list[Event], zero: datetime) -> list[str]:
         return told
     kinds = Counter(event.kind for run in left_out for _, event in run)
     summary = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return [*told[:_FIRST_LINES], f"{'...':<14}left out: {summary}; --json shows all", *told[-_LAST_LINES:]]
+    return [
+        *told[:_FIRST_LINES],
+        f"{'...':<{_BEFORE}}left out: {summary}; --json shows all",
+        *told[-_LAST_LINES:],
+    ]
 
 
 def _run_key(position: int, event: Event) -> object:
@@ -86,7 +93,12 @@ def _run_key(position: int, event: Event) -> object:
 def _line(run: list[Event], zero: datetime) -> str:
     first, last = run[0], run[-1]
     often = f"{len(run)} times until +{elapsed(last.at - zero)}: " if len(run) > 1 else ""
-    return f"{'+' + elapsed(first.at - zero):<14}{often}{last.text}"
+    return _told(first.at, zero, f"{often}{last.text}")
+
+
+def _told(at: datetime, zero: datetime, text: str) -> str:
+    """Say how long after the promise something was, and at what time: the logs have the time alone."""
+    return f"{'+' + elapsed(at - zero):<14}{at:%m-%d %H:%M:%S}  {text}"
 
 
 # --- what happened ------------------------------------------------------------------------------
@@ -218,4 +230,4 @@ def _pictures(evidence: Evidence) -> Iterator[str]:
             if stored:
                 whose = "" if number == winner else ", which has not won: deleted when the job settles"
                 size = size_text(sum(stat.size for stat in stored))
-                yield f"{'':14}{len(stored)} pictures stored by attempt {number}, {size}{whose}"
+                yield f"{'':{_BEFORE}}{len(stored)} pictures stored by attempt {number}, {size}{whose}"

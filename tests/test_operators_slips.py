@@ -174,6 +174,13 @@ def test_the_command_says_what_is_damaged(world: ApiWorld, run) -> None:
         assert "[job-unreadable]" in result.stderr
 
 
+def test_the_story_of_a_queued_job_ends_with_the_pause_that_keeps_it(world: ApiWorld, run) -> None:
+    name, pause = world.submitted(), {"reason": "wrong checkpoint", "by": "ada"}
+    assert lines(run("job", name))[-1].startswith("Queued: ")
+    assert world.client.post("/v1/delivery/pause", json=pause).status_code == 200
+    assert lines(run("job", name))[-1].startswith("DELIVERY IS PAUSED since ")
+
+
 # --- what is not to be resolved -----------------------------------------------------------------
 
 

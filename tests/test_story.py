@@ -70,12 +70,32 @@ def test_metadata_and_owner_are_never_shown(world) -> None:
 
 def test_a_job_nobody_claims_points_at_the_worker(world) -> None:
     world.clock.turn(seconds=90)
-    assert "last 90.0 s ago, and no worker has claimed it" in story_of(world)[-1]
+    assert "handed to the queue once 90.0 s ago, and no worker has claimed it" in story_of(world)[-1]
 
 
 def test_a_job_that_was_not_handed_to_the_queue_waits_for_the_sweep(world) -> None:
     world.store.delete(f"jobs/{JOB}/e0/published/0.json")
     assert "not yet handed to the queue" in story_of(world)[-1]
+
+
+def test_an_open_job_says_at_last_that_delivery_is_paused(world) -> None:
+    pause = {"at": "2026-01-01T00:00:00+00:00", "by": "ada", "reason": "wrong checkpoint"}
+    held = {"delivery": "paused", "pause": pause}
+    said = "DELIVERY IS PAUSED since 2026-01-01T00:00:00+00:00 by ada: wrong checkpoint"
+    assert tell(records_of(world) | held)[-1].startswith(said)
+    world.deliver()
+    assert tell(records_of(world) | held)[-1].startswith("Done: succeeded")
+
+
+def test_each_line_has_the_time_that_the_logs_have(world) -> None:
+    world.clock.turn(hours=30, seconds=5)
+    world.deliver()
+    world.clock.turn(seconds=7)
+    world.cancel()
+    lines = story_of(world)
+    assert line_with(lines, "accepted: ").startswith("+0.0 s        01-01 00:00:00  accepted")
+    assert line_with(lines, "attempt 1 claimed").startswith("+30 h 0 min   01-02 06:00:05  attempt")
+    assert line_with(lines, "  now").startswith("+30 h 0 min   01-02 06:00:12  now")
 
 
 def test_publications_in_a_row_are_one_line(world) -> None:
@@ -98,6 +118,24 @@ def test_an_attempt_is_at_work_or_silent_by_the_age_of_its_last_beat(world, sile
     lines = story_of(world)
     assert line_with(lines, "attempt 1: last beat").startswith("+15.0 s ")
     assert moral in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("beat", "moral"),
+    [
+        (None, "Claimed: attempt 1 took the job 1.0 s ago. Whether it is at work, or stands ready"),
+        ({}, "At work: attempt 1"),
+        ({"stands_ready": False}, "At work: attempt 1"),
+        ({"stands_ready": True}, "Ready: attempt 1 waited for its slot at its last sign, 1.0 s ago."),
+        ({"stands_ready": "yes"}, "At work: attempt 1"),
+    ],
+)
+def test_an_attempt_that_only_stands_ready_is_not_said_to_be_at_work(world, beat, moral) -> None:
+    world.claim(1)
+    if beat is not None:
+        world.store.create(f"jobs/{JOB}/e0/claims/1.beat", json.dumps(beat).encode())
+    world.clock.turn(seconds=1)
+    assert story_of(world)[-1].startswith(moral)
 
 
 def test_an_attempt_that_was_followed_by_another_died(world) -> None:
@@ -162,7 +200,19 @@ def test_a_failure_that_was_resolved_says_by_whom_and_why(world) -> None:
     fail(world, JOB)
     document = {"by": "ada", "reason": "refunded"}
     assert dead_letters.resolve(world.store, world.job(), document)
-    line_with(story_of(world), "resolved by ada: refunded")
+    lines = story_of(world)
+    line_with(lines, "resolved by ada: refunded")
+    assert lines[-1].startswith("Failed (dead-lettered), and resolved by ada: nothing more is to be done.")
+
+
+def test_a_resolution_of_an_earlier_failure_is_none_of_this_one(world) -> None:
+    fail(world, JOB)
+    assert dead_letters.resolve(world.store, world.job(), {"by": "ada", "reason": "refunded"})
+    driver(world).advance(driver(world).begin(a_plan(world, [JOB], filters={"jobs": [JOB]})).id)
+    fail(world, JOB, 1)
+    lines = story_of(world)
+    line_with(lines, "resolved by ada: refunded")
+    assert lines[-1].startswith("Failed (dead-lettered), marker gone")
 
 
 def test_a_photos_own_fault_is_the_customers_business(world) -> None:
