@@ -112,10 +112,11 @@ def _replays() -> dict[str, Schema]:
         "ended": _or_null(ended),
         "wait_s": _NUMBER | {"description": "until it is worth asking again"},
     }
+    meant = {"type": "object", "description": "with times for ages: what an order of the same is to say"}
     few = {"type": "array", "items": _TEXT, "description": "the first of them"}
     return {
         "ReplayOrder": _object(order, optional=tuple(name for name in order if name != "reason")),
-        "Selection": _object({"count": _COUNT, "canary": _COUNT, "jobs": few}),
+        "Selection": _object({"count": _COUNT, "canary": _COUNT, "jobs": few, "filters": meant}),
         "Replay": _object(replay),
         "Replays": _list_of("replays", "Replay"),
     }

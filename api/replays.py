@@ -68,7 +68,8 @@ def plan() -> Response:
     canary = _canary(order, len(selection))
     if order.is_dry:
         shown = [job_id for job_id, _ in selection[:_SHOWN]]
-        return jsonify(count=len(selection), canary=canary, jobs=shown)
+        filters = order.filters.document()
+        return jsonify(count=len(selection), canary=canary, jobs=shown, filters=filters)
     wanted = _plan(app, replay_id, order, selection, canary)
     found = Driver(ledger=app.ledger, by=order.by).begin(wanted)
     return _planned(app, _agree(found, order), is_new=found == wanted)

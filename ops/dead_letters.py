@@ -112,7 +112,9 @@ def replay(
         click.echo(f"{meant['count']} to be replayed, canary {meant['canary']}")
         if not jobs and not is_sure:
             _confirm()
-        plan = client.post("/v1/replays", order, "id", "status", "count", key=secrets.token_hex(16))
+        counted = {"filters": meant["filters"]} if "filters" in order and meant.get("filters") else {}
+        key = secrets.token_hex(16)
+        plan = client.post("/v1/replays", order | counted, "id", "status", "count", key=key)
         click.echo(one_line(f"{_frozen(plan, meant)} for {plan['id']}: {terms(plan)}"))
         drive(client, plan)
 

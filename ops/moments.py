@@ -21,11 +21,12 @@ class Moment(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Implement ``click.ParamType``; an age counts from now."""
+        """Implement ``click.ParamType``; from when an age counts is the service's to say."""
         try:
-            return read_moment(value, datetime.now(UTC)).isoformat()
+            read_moment(value, datetime.now(UTC))
         except ValueError:
             self.fail(f"{value!r}; expected {EXPECTED}", param, ctx)
+        return str(value)
 
 
 class Rate(click.ParamType[float]):

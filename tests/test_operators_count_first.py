@@ -94,6 +94,21 @@ def test_what_is_counted_is_what_is_ordered(
     assert unchanged == [True, True], "to count changes nothing"
 
 
+def test_an_age_counts_from_the_services_clock_and_once_for_count_and_order(
+    world: ApiWorld, served: Served, run
+) -> None:
+    """The clock of whoever runs the command may be a week off; this test's is, by months."""
+    die(world, 1)
+    world.clock.turn(hours=2)
+    late = die(world, 2)
+    since = (world.clock() + timedelta(minutes=1) - timedelta(hours=1)).isoformat()
+    served.before_order = lambda _: world.clock.turn(minutes=1)
+    assert run(*REPLAY, "--since", "1h").exit_code == 0
+    counted, begun = served.orders
+    assert (counted["filters"], begun["filters"]) == ({"since": "1h"}, {"since": since})
+    assert opened(world) == late
+
+
 def test_what_has_changed_since_the_count_is_said(world: ApiWorld, served: Served, run) -> None:
     die(world, 1, 2)
 
