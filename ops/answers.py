@@ -14,6 +14,9 @@ from tenacity import RetryCallState, wait_random_exponential
 _BUSY = frozenset({429, 502, 503, 504})
 _MAX_DETAIL = 300
 
+#: To who is no operator there is nothing where operators ask.
+_STRANGER = "\nFor operators? Give --admin-key KEY, or set CUTOUT_ADMIN_KEY, to what the API has."
+
 _PAUSE = wait_random_exponential(multiplier=0.1, max=2)
 
 
@@ -83,7 +86,9 @@ def check(response: httpx.Response) -> httpx.Response:
     if response.status_code in _BUSY:
         raise BusyError(response)
     if response.is_error:
-        raise RefusedError(problem_text(_problem(response)))
+        problem = _problem(response)
+        hint = _STRANGER if problem.get("slug") == "not-found" else ""
+        raise RefusedError(f"{problem_text(problem)}{hint}")
     return response
 
 

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.answers import one_line, problem_text
+from ops.moral import ADVICE
 from ops.replays import counted
 from ops.show import size_text
+from shared.dead_letter_index import UNREADABLE
+from shared.errors import PHOTO_FAULTS
 
 
 def listed(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -15,6 +18,15 @@ def listed(answer: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
     if answer.get("truncated"):
         yield f"... and {answer['count'] - len(letters)} more; --limit shows more"
+
+
+def slip(slug: str | None) -> str:
+    """Say why no dead letter can be of a slug, or nothing where one can."""
+    if slug is None or slug in {*ADVICE, UNREADABLE}:
+        return ""
+    if slug in PHOTO_FAULTS:
+        return f"{slug} is a photo's own fault: it leaves no dead letter"
+    return f"this build knows no failure {slug!r}; expected one of: {', '.join(ADVICE)}"
 
 
 def told(answer: Mapping[str, Any]) -> Iterator[str]:

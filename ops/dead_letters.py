@@ -14,7 +14,7 @@ import click
 from ops.answers import DamagedError, RefusedError, one_line
 from ops.arguments import Text, operator_options
 from ops.client import Client, connect
-from ops.dead_letter_lines import listed, told
+from ops.dead_letter_lines import listed, slip, told
 from ops.moments import Moment, Rate, Share
 from ops.pictures import whole
 from ops.replays import drive, terms, who
@@ -59,6 +59,8 @@ def list_letters(limit: int, url: str, key: str | None, *, as_json: bool, **filt
     with connect(url, key) as client:
         answer = client.get("/v1/dead-letters", "count", "dead_letters", limit=limit, **filters)
     click.echo(json_line(answer) if as_json else "\n".join(listed(answer)))
+    if not answer["count"] and (why := slip(filters["slug"])):
+        click.echo(one_line(why), err=True)
 
 
 @dead_letters.command()

@@ -10,7 +10,7 @@ from shared.pace import CLOUD, COUNTED_CLAIMS, ONE_MACHINE, OPEN_AT_MOST
 _SWEEP = "the sweep (every 5 s on one machine, each minute in the cloud)"
 
 #: What to do about a failure that is ours.
-_ADVICE: Mapping[str, str] = {
+ADVICE: Mapping[str, str] = {
     "poison": "keep the photo, and look at the worker's log just before each silence",
     "timeout": "look whether other jobs were slow too (job.settled's timings_ms); if not, keep the photo",
     "out-of-memory": "look at the photo's size and at what else ran on the worker",
@@ -59,7 +59,7 @@ def _settled(evidence: Evidence, epoch: EpochTrace) -> str:
 def _failed(slug: str) -> str:
     if slug in PHOTO_FAULTS:
         return f"Failed for good by the photo's own fault ({slug}), marker gone: tell the customer."
-    advice = _ADVICE.get(slug, "look at the worker's log")
+    advice = ADVICE.get(slug, "look at the worker's log")
     return (
         f"Failed ({slug}), marker gone, nobody tries again by themselves: {advice}; then "
         "./cutout dead-letters replay opens it again."

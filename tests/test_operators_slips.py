@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from ops.moral import ADVICE
 from ops.replays import rest_s
-from shared.errors import ImageCorruptError
+from shared.errors import DeadLetteredError, EngineUnavailableError, ImageCorruptError, PoisonError
+from shared.history import COUNTED
 from shared.pace import ONE_MACHINE
 from tests.api_world import ApiWorld, slug
 from tests.dead import a_plan, die, driver, fail, job_name, push_all
 from tests.scripted import runner
-from tests.served import REPLAY, Served, lines
-from tests.world import Process
+from tests.served import REPLAY, Served, lines, serving
+from tests.world import JOB, Process
 
 
 @pytest.fixture
@@ -179,6 +181,43 @@ def test_the_story_of_a_queued_job_ends_with_the_pause_that_keeps_it(world: ApiW
     assert lines(run("job", name))[-1].startswith("Queued: ")
     assert world.client.post("/v1/delivery/pause", json=pause).status_code == 200
     assert lines(run("job", name))[-1].startswith("DELIVERY IS PAUSED since ")
+
+
+# --- who is not known, and what is not ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["dead-letters list", "jobs --open", "replays list", f"job {JOB}"])
+def test_who_has_given_no_admin_key_is_told_to_give_it(tmp_path: Path, words: str) -> None:
+    with serving(ApiWorld(tmp_path, admin_key="k" * 32)) as served:
+        result = runner(served)(*words.split())
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Give --admin-key KEY, or set CUTOUT_ADMIN_KEY, to what the API has.\n")
+
+
+@pytest.mark.parametrize(
+    ("slug", "said"),
+    [
+        ("oom", "this build knows no failure 'oom'; expected one of: poison, timeout, "),
+        ("image-corrupt", "image-corrupt is a photo's own fault: it leaves no dead letter\n"),
+    ],
+)
+def test_a_slug_that_no_dead_letter_has_is_not_taken_for_good_news(
+    world: ApiWorld, run, slug: str, said: str
+) -> None:
+    die(world, 1)
+    result = run("dead-letters", "list", "--slug", slug)
+    assert (result.exit_code, lines(result)) == (0, ["0 open dead letters"])
+    assert result.stderr.startswith(said)
+
+
+@pytest.mark.parametrize("slug", ["poison", "unreadable"])
+def test_a_slug_that_one_could_have_is_counted_and_no_more(run, slug: str) -> None:
+    assert run("dead-letters", "list", "--slug", slug).stderr == ""
+
+
+def test_every_failure_that_can_be_a_dead_letter_has_advice() -> None:
+    settles = {kind.slug for kind in (*COUNTED.values(), PoisonError, DeadLetteredError)}
+    assert {*settles, EngineUnavailableError.slug} == ADVICE.keys()
 
 
 # --- what is not to be resolved -----------------------------------------------------------------
