@@ -4,10 +4,14 @@ Exit status, of every client command: 0 all succeeded, 1 a job failed or was ref
 3 the service cannot be reached or did not settle in time, 130 interrupted.
 """
 
+import errno
 import importlib
 from typing import Any
 
 import click
+
+#: What a write ends in that found no room.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 #: Where each subcommand lives, and what the list of commands says about it.
 COMMANDS = {
@@ -53,11 +57,16 @@ class Commands(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; an interrupt has the shell's exit status."""
+        """Run a subcommand; an interrupt has the shell's exit status, and a full disk is a sentence."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            where = error.filename or "what was to be printed"
+            raise click.ClickException(f"{where} cannot be written: {error.strerror}.") from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

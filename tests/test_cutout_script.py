@@ -76,6 +76,15 @@ def test_a_terminal_gets_bars_and_a_pipe_beside_it_only_jobs(service, photo) -> 
     assert json.loads(done.stdout)["id"] == JOB
 
 
+def test_an_answer_for_which_there_is_no_room_is_refused_in_a_sentence(service) -> None:
+    service.on("GET /v1/jobs?status=open&limit=20", Answer(200, {"count": 0, "jobs": []}))
+    args = [ROOT / "cutout", "jobs", "--open", "--url", service.url]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(args, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "Error: what was to be printed cannot be written: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_an_interrupt_says_how_to_go_on_and_is_exit_130(service, photo) -> None:
     looked = threading.Event()
 
