@@ -42,9 +42,10 @@ def read(job_id: str, name: str) -> Answer:
 
 
 def _require_kept(job: Job) -> None:
-    if is_expired(job, services().ledger.clock()):
-        until = job.accepted.expires_at.isoformat()
-        raise ExpiredError(f"The job's pictures were kept until {until} at the latest.")
+    now, until = services().ledger.clock(), job.accepted.expires_at
+    if is_expired(job, now):
+        why = "deleted, as was asked for" if now < until else f"kept until {until.isoformat()}"
+        raise ExpiredError(f"The job's pictures were {why}.")
 
 
 def _find(job: Job, name: str) -> dict[str, Any]:

@@ -68,3 +68,15 @@ def test_a_picture_that_is_erased_while_it_is_asked_for_has_expired(world: ApiWo
 
     answer = world.api(Process(spy)).get(f"/v1/jobs/{job_id}/results/color")
     assert slug(answer) == (410, "expired")
+
+
+def test_what_is_gone_says_whether_it_was_asked_for_or_was_its_time(world: ApiWorld) -> None:
+    job_id, other = world.done(), world.done()
+    world.client.delete(f"/v1/jobs/{job_id}")
+    answer = world.client.get(f"/v1/jobs/{job_id}/results/color")
+    assert slug(answer) == (410, "expired")
+    assert answer.json["detail"] == "The job's pictures were deleted, as was asked for."
+    until = world.ledger().accepted(other).expires_at
+    world.clock.turn(days=401)
+    told = world.client.get(f"/v1/jobs/{other}/results/color").json["detail"]
+    assert told == f"The job's pictures were kept until {until.isoformat()}."
