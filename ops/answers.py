@@ -11,6 +11,8 @@ import click
 import httpx
 from tenacity import RetryCallState, wait_random_exponential
 
+from shared.errors import InternalError
+
 _BUSY = frozenset({429, 502, 503, 504})
 _MAX_DETAIL = 300
 
@@ -73,7 +75,9 @@ def problem_text(problem: Mapping[str, Any]) -> str:
     """Say what a problem document says, in one line."""
     title, detail = str(problem.get("title") or "Refused"), str(problem.get("detail") or "")
     text = title if detail.rstrip(".") in {"", title} else f"{title}: {detail}"
-    return one_line(f"{text} [{problem.get('slug') or problem.get('status') or 'unknown'}]")
+    slug = problem.get("slug") or problem.get("status") or "unknown"
+    asked_for = problem.get("request_id") if slug == InternalError.slug else None
+    return one_line(f"{text} [{slug}, request {asked_for}]" if asked_for else f"{text} [{slug}]")
 
 
 def one_line(text: object) -> str:

@@ -15,6 +15,7 @@ from shared.pace import CLOUD, ONE_MACHINE
 from shared.ports import Listing, Stat
 
 _MAX_TEXT = 240
+_DECIDING = ("/accepted.json", "/opened.json", "/terminal.json")
 
 #: Up to here a length of time is told in seconds, or in hours.
 _SECONDS_UNTIL, _HOURS_UNTIL = 120, 48
@@ -107,6 +108,12 @@ class Evidence:
     def is_closing(self, epoch: EpochTrace) -> bool:
         """Whether an epoch was opened to delete the pictures."""
         return self.record(epoch, "opened.json").text("kind") in {"expiry", "erasure"}
+
+    @property
+    def damaged(self) -> list[str]:
+        """Names of the records without which nobody knows where the job stands, and that cannot be read."""
+        names = [name for name in self.stats if name.startswith("jobs/") and name.endswith(_DECIDING)]
+        return [name for name in names if not Facts(self.documents.get(name))]
 
     @property
     def is_open(self) -> bool:

@@ -27,6 +27,11 @@ def moral(evidence: Evidence) -> str:
             "Never accepted: there is no promise to keep. A marker that was left is removed after an hour; "
             "the client has to submit again."
         )
+    if damaged := evidence.damaged:
+        return (
+            f"Damaged: {', '.join(damaged)}. The story goes without what should stand there, and nobody can "
+            "say what the job owes: restore each from a backup, then ask again."
+        )
     newest = evidence.epochs[-1]
     if evidence.is_closing(newest):
         return _closed(evidence, newest)

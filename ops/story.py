@@ -98,7 +98,8 @@ def _line(run: list[Event], zero: datetime) -> str:
 
 def _told(at: datetime, zero: datetime, text: str) -> str:
     """Say how long after the promise something was, and at what time: the logs have the time alone."""
-    return f"{'+' + elapsed(at - zero):<14}{at:%m-%d %H:%M:%S}  {text}"
+    after = f"+{elapsed(at - zero)}" if at >= zero else f"-{elapsed(zero - at)}"  # that was restored since
+    return f"{after:<14}{at:%m-%d %H:%M:%S}  {text}"
 
 
 # --- what happened ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What an operator meets on a bad day is told in a sentence, with what to do, and costs nothing."""
 
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -218,6 +219,14 @@ def test_a_slug_that_one_could_have_is_counted_and_no_more(run, slug: str) -> No
 def test_every_failure_that_can_be_a_dead_letter_has_advice() -> None:
     settles = {kind.slug for kind in (*COUNTED.values(), PoisonError, DeadLetteredError)}
     assert {*settles, EngineUnavailableError.slug} == ADVICE.keys()
+
+
+def test_a_fault_of_ours_is_told_with_the_request_to_look_for_in_the_log(world: ApiWorld, run) -> None:
+    (name,) = die(world, 1)
+    replay = driver(world).begin(a_plan(world, [name])).id
+    world.store.delete(f"replays/{replay}/plan.json")
+    world.store.create(f"replays/{replay}/plan.json", b"{")
+    assert re.search(r" \[internal-error, request [0-9a-f]+\]\n$", run("replays", "show", replay).stderr)
 
 
 # --- what is not to be resolved -----------------------------------------------------------------

@@ -87,6 +87,26 @@ def test_an_open_job_says_at_last_that_delivery_is_paused(world) -> None:
     assert tell(records_of(world) | held)[-1].startswith("Done: succeeded")
 
 
+@pytest.mark.parametrize("part", ["accepted.json", "e0/terminal.json", "e1/opened.json"])
+def test_a_damaged_record_is_named_and_nothing_is_said_to_be_done(world, part) -> None:
+    world.deliver()
+    settling.erase(world.ledger(), JOB, kind="erasure", by="client")
+    document = records_of(world)
+    (damaged,) = [entry for entry in document["records"] if entry["name"] == f"jobs/{JOB}/{part}"]
+    damaged["record"] = None
+    assert tell(document)[-1].startswith(f"Damaged: jobs/{JOB}/{part}. The story goes without")
+
+
+def test_a_promise_that_was_restored_is_younger_than_what_followed(world) -> None:
+    fail(world, JOB)
+    name = f"jobs/{JOB}/accepted.json"
+    data = world.store.read(name).data
+    world.clock.turn(hours=3)
+    world.store.delete(name)
+    world.store.create(name, data)
+    assert line_with(story_of(world), "settled: failed").startswith("-3 h 0 min    01-01 00:00:00")
+
+
 def test_each_line_has_the_time_that_the_logs_have(world) -> None:
     world.clock.turn(hours=30, seconds=5)
     world.deliver()
