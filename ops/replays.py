@@ -50,6 +50,7 @@ def show(replay_id: str, url: str, key: str | None, *, as_json: bool) -> None:
         held = _held(client) if replay["status"] == "running" and not as_json else ""
     click.echo(json_line(replay) if as_json else "\n".join(told(replay)))
     _say(held)
+    _point_to_failures(replay)
 
 
 @replays.command()
@@ -90,6 +91,7 @@ def drive(client: Client, replay: Mapping[str, Any]) -> None:
         click.echo(f"The service goes on with {replay['id']}; to stop it: {command}", err=True)
         raise
     click.echo(_ending(replay))
+    _point_to_failures(replay)
     sys.exit(0 if replay["status"] == "done" and not replay["failed"] else 1)
 
 
@@ -110,6 +112,13 @@ def _say(line: str, said: str = "") -> str:
         return said
     click.echo(line)
     return line
+
+
+def _point_to_failures(replay: Mapping[str, Any]) -> None:
+    """Say how to find the jobs that failed again: each is an open dead letter, newer than the replay."""
+    if replay.get("failed"):
+        command = one_line(f"./cutout dead-letters list --since {replay['created_at']}")
+        click.echo(f"What has failed again: {command}", err=True)
 
 
 def who() -> str:

@@ -89,6 +89,7 @@ def test_a_filter_is_counted_and_then_replayed_to_its_end(world: ApiWorld, run) 
 
 def test_a_replay_whose_canary_fails_stops_with_exit_1(world: ApiWorld, served: Served, run) -> None:
     die(world, *range(7))
+    world.clock.turn(hours=1)
     served.works = False
     result = run(*REPLAY, "--slug", "dead-lettered", "--canary", 2, "--stop-above", "50%")
     assert result.exit_code == 1
@@ -96,6 +97,11 @@ def test_a_replay_whose_canary_fails_stops_with_exit_1(world: ApiWorld, served: 
         "2 of 7, 0 succeeded, 2 failed again",
         "stopped: 2 of 2 failed again, more than 50%",
     ]
+    said, _, command = result.stderr.strip().partition(": ./cutout ")
+    assert said == "What has failed again"
+    assert sorted(line.split()[0] for line in lines(run(*command.split()))[1:]) == sorted(opened(world))
+    replay = json.loads(run("replays", "list", "--json").stdout)["replays"][0]["id"]
+    assert run("replays", "show", replay).stderr == result.stderr
 
 
 def test_named_jobs_are_replayed_or_resolved(world: ApiWorld, run) -> None:
