@@ -55,7 +55,7 @@ def operator_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=Key(),
         metavar="KEY",
         envvar="CUTOUT_ADMIN_KEY",
-        help="Not needed on the same machine.",
+        help="Of operators; not needed on the API's own machine if it has none.  [env: CUTOUT_ADMIN_KEY]",
     )
     return _url_option(key(command))
 
