@@ -1,7 +1,5 @@
 """``./cutout pause`` and ``resume``: hold jobs in an incident, and deliver them again."""
 
-import getpass
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ import click
 from ops.answers import RefusedError, UnreachableError
 from ops.arguments import Text, operator_options
 from ops.client import Client, connect
+from ops.replays import who
 from ops.show import delivery_line, json_line
 from shared.errors import QueueUnavailableError
 from shared.places import PUBSUB_EMULATOR, Project, read_address, read_project_id
@@ -48,10 +47,9 @@ def pause(reason: str, url: str, key: str | None, *, as_json: bool, **where: str
 
     Exit status: 0 paused, 1 refused, 2 usage, 3 the service or Pub/Sub cannot be reached.
     """
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
     with connect(url, key) as client, _switch(client, where) as switch:
         pushes = switch.pushes() if switch else {}
-        wishes = {"reason": reason, "by": by, "pushes": pushes}
+        wishes = {"reason": reason, "by": who(), "pushes": pushes}
         answer = client.post(f"{_PATH}/pause", wishes, "delivery", "pushes")
         if switch:
             _detach(client, switch, answer["pushes"])

@@ -1,6 +1,7 @@
 """Replays on the command line: list, show and cancel them, and drive one until it has ended."""
 
 import getpass
+import os
 import socket
 import sys
 import time
@@ -122,8 +123,12 @@ def _point_to_failures(replay: Mapping[str, Any]) -> None:
 
 
 def who() -> str:
-    """Return who runs this command, for the record."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Return who runs this command, for the record; in a container its user may have no name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 # --- what is printed ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import math
 import re
+import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_the_story_of_a_queued_job_ends_with_the_pause_that_keeps_it(world: ApiW
 
 
 # --- who is not known, and what is not ----------------------------------------------------------
+
+
+def test_who_has_no_name_where_the_command_runs_is_named_by_number(world: ApiWorld, run, monkeypatch) -> None:
+    (name,) = die(world, 1)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    assert run("pause", "--reason", "wrong checkpoint").exit_code == 0
+    assert run("dead-letters", "resolve", name, "--reason", "refunded").exit_code == 0
+    resolved = world.client.get(f"/v1/dead-letters/{name}").json["dead_letters"][0]["handled"]["by"]
+    paused = world.client.get("/v1/delivery").json["pause"]["by"]
+    assert resolved == paused == f"uid-54321@{socket.gethostname()}"
 
 
 @pytest.mark.parametrize("words", ["dead-letters list", "jobs --open", "replays list", f"job {JOB}"])
