@@ -1,5 +1,6 @@
 """What is printed of dead letters."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ def listed(answer: Mapping[str, Any]) -> Iterator[str]:
     """Count the open ones, and tell of each that was asked for."""
     letters = answer["dead_letters"]
     yield counted(answer["count"], "open dead letter")
+    slugs = Counter(str(letter.get("slug") or UNREADABLE) for letter in letters)
+    if len(slugs) > 1:
+        among = f" among the {len(letters)} newest" if answer.get("truncated") else ""
+        yield one_line(", ".join(f"{count} {slug}" for slug, count in slugs.most_common()) + among)
     yield from (f"{one_line(letter['id'])}  {_line(letter)}" for letter in letters)
     if answer.get("truncated"):
         yield f"... and {answer['count'] - len(letters)} more; --limit shows more"
@@ -57,7 +62,7 @@ def _line(letter: Mapping[str, Any]) -> str:
 
 def _why(letter: Mapping[str, Any]) -> str:
     """Say why a job has failed, as far as its entry tells."""
-    error, slug = letter.get("error"), letter.get("slug") or "unreadable"
+    error, slug = letter.get("error"), letter.get("slug") or UNREADABLE
     if isinstance(error, Mapping) and error:
         return problem_text(error)
     return f"{error} [{slug}]" if error else str(slug)

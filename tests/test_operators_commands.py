@@ -47,6 +47,20 @@ def test_dead_letters_are_counted_and_the_newest_listed(world: ApiWorld, run) ->
     assert lines(run("dead-letters", "list", "--engine", "grabcut")) == ["0 open dead letters"]
 
 
+def test_where_they_differ_it_is_said_how_many_failed_of_what(world: ApiWorld, run) -> None:
+    die(world, 1, error=PoisonError)
+    world.clock.turn(hours=2)
+    die(world, 2, 3)
+    assert lines(run("dead-letters", "list"))[:2] == ["3 open dead letters", "2 dead-lettered, 1 poison"]
+    die(world, 4, 5)
+    world.clock.turn(hours=2)
+    die(world, 6, error=PoisonError)
+    assert lines(run("dead-letters", "list", "--limit", 3))[:2] == [
+        "6 open dead letters",
+        "2 dead-lettered, 1 poison among the 3 newest",
+    ]
+
+
 def test_one_is_shown_and_its_photo_written_only_if_it_is_asked_for(
     world: ApiWorld, run, tmp_path: Path, monkeypatch, caplog
 ) -> None:
