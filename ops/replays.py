@@ -37,7 +37,7 @@ def list_replays(limit: int, url: str, key: str | None, *, as_json: bool) -> Non
     """List the replays, newest first."""
     with connect(url, key) as client:
         answer = client.get("/v1/replays", "count", "replays", limit=limit)
-    click.echo(json_line(answer) if as_json else "\n".join(_listed(answer)))
+    click.echo(json_line(answer) if as_json else "\n".join(_listed(answer, limit)))
 
 
 @replays.command()
@@ -185,13 +185,16 @@ def _ending(replay: Mapping[str, Any]) -> str:
     return one_line(f"{replay['status']}{whose}{why}")
 
 
-def _listed(answer: Mapping[str, Any]) -> Iterator[str]:
+def _listed(answer: Mapping[str, Any], limit: int) -> Iterator[str]:
     yield counted(answer["count"], "replay")
     for replay in answer["replays"]:
         facts = [replay[name] for name in ("id", "status", "created_at", "by")]
         yield "  ".join(one_line(fact) for fact in (*facts, progress(replay), replay["reason"]))
+    unreadable = min(answer["count"], limit) - len(answer["replays"])
+    if unreadable > 0:
+        yield f"{unreadable} of them cannot be read: replay.unreadable in the API's log names the records"
     if answer.get("truncated"):
-        yield f"... and {answer['count'] - len(answer['replays'])} more; --limit shows more"
+        yield f"... and {answer['count'] - limit} more; --limit shows more"
 
 
 def _path(replay_id: str) -> str:

@@ -240,6 +240,13 @@ def test_a_fault_of_ours_is_told_with_the_request_to_look_for_in_the_log(world: 
     world.store.delete(f"replays/{replay}/plan.json")
     world.store.create(f"replays/{replay}/plan.json", b"{")
     assert re.search(r" \[internal-error, request [0-9a-f]+\]\n$", run("replays", "show", replay).stderr)
+    said = "1 of them cannot be read: replay.unreadable in the API's log names the records"
+    assert lines(run("replays", "list")) == ["1 replay", said]
+    world.clock.turn(hours=1)
+    driver(world).begin(a_plan(world, [name], id="replay_20260101000001abcd"))
+    count, good, bad = lines(run("replays", "list"))
+    assert (count, good.split()[0], bad) == ("2 replays", "replay_20260101000001abcd", said)
+    assert lines(run("replays", "list", "--limit", 1))[2] == "... and 1 more; --limit shows more"
 
 
 # --- what is not to be resolved -----------------------------------------------------------------
