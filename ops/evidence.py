@@ -121,6 +121,12 @@ class Evidence:
         newest = self.epochs[-1] if self.epochs else None
         return newest is not None and newest.terminal is None and not self.is_closing(newest)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the job's photo and pictures are given to nobody any more."""
+        until = _time(self.accepted.text("expires_at"))
+        return until is not None and self.history.now >= until
+
     def resolution(self, epoch: EpochTrace) -> Facts:
         """Return who wants no more done about an epoch's failure, and why."""
         end = f"/{self.job_id}.e{epoch.number}.resolved.json"

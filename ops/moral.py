@@ -9,6 +9,8 @@ from shared.pace import CLOUD, COUNTED_CLAIMS, ONE_MACHINE, OPEN_AT_MOST
 
 _SWEEP = "the sweep (every 5 s on one machine, each minute in the cloud)"
 
+_OVER = "But its time is over, and a replay skips it as expired: the photo has to be sent again."
+
 #: What to do about a failure that is ours.
 ADVICE: Mapping[str, str] = {
     "poison": "keep the photo, and look at the worker's log just before each silence",
@@ -56,7 +58,9 @@ def _settled(evidence: Evidence, epoch: EpochTrace) -> str:
         return f"Settled ({status}) but not yet {what}: {_SWEEP} finishes it, nothing to do."
     if status == "failed":
         slug, resolved = terminal.part("error").text("slug", "unknown"), evidence.resolution(epoch)
-        return _resolved(slug, resolved) if resolved else _failed(slug)
+        if resolved:
+            return _resolved(slug, resolved)
+        return _failed(slug) + (f" {_OVER}" if evidence.is_over and slug not in PHOTO_FAULTS else "")
     kept = f" Its pictures are kept until {until}." if (until := evidence.accepted.text("expires_at")) else ""
     return f"Done: {status}, announced, marker gone. Nothing is owed.{kept if status == 'succeeded' else ''}"
 

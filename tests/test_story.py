@@ -225,6 +225,13 @@ def test_a_failure_that_was_resolved_says_by_whom_and_why(world) -> None:
     assert lines[-1].startswith("Failed (dead-lettered), and resolved by ada: nothing more is to be done.")
 
 
+def test_a_failure_whose_time_is_over_is_not_said_to_be_opened_again(world) -> None:
+    fail(world, JOB)
+    assert story_of(world)[-1].endswith("./cutout dead-letters replay opens it again.")
+    world.clock.turn(days=401)
+    assert story_of(world)[-1].endswith("a replay skips it as expired: the photo has to be sent again.")
+
+
 def test_a_resolution_of_an_earlier_failure_is_none_of_this_one(world) -> None:
     fail(world, JOB)
     assert dead_letters.resolve(world.store, world.job(), {"by": "ada", "reason": "refunded"})
