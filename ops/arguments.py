@@ -65,8 +65,9 @@ def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--url",
         type=Text(),
         metavar="TEXT",
+        envvar="CUTOUT_URL",
         default=_DEFAULT_URL,
         show_default=True,
-        help="Where the API is.",
+        help="Where the API is.  [env: CUTOUT_URL]",
     )
     return option(command)

@@ -170,6 +170,22 @@ def test_operators_routes_are_this_machines_without_a_key(world: ApiWorld) -> No
         assert slug(elsewhere) == slug(proxied) == (404, "not-found")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1:8080", 200),
+        ("[::1]:8080", 200),
+        ("shop.example:8080", 404),
+        ("localhost.example", 404),
+        ("[::1", 404),
+    ],
+)
+def test_a_page_whose_sites_name_leads_to_this_machine_is_no_operator(world: ApiWorld, host, status) -> None:
+    """A browser on the operator's machine asks for that page's site, and gets here."""
+    assert world.client.get("/v1/jobs?status=open", headers={"Host": host}).status_code == status
+
+
 def test_operators_routes_want_the_key_once_there_is_one(tmp_path: Path) -> None:
     world = ApiWorld(tmp_path, admin_key="open-sesame")
     for header, status in (

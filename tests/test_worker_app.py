@@ -54,6 +54,7 @@ def test_ready_only_with_a_model_and_health_always(world: World) -> None:
         ({"REMOTE_ADDR": "10.0.0.7"}, {}),
         ({}, {"X-Forwarded-For": "203.0.113.9"}),
         ({}, {"Forwarded": "for=203.0.113.9"}),
+        ({}, {"Host": "shop.example:8081"}),
     ],
 )
 def test_nobody_but_this_machine_may_push(world: World, environ, headers) -> None:
