@@ -178,7 +178,7 @@ def give_up(
     now, pace
         The store's time, and after how long a silent claim is dead.
     """
-    claims = list(claims)
+    claims = sorted(claims, key=lambda claim: claim.number)  # a listing has the tenth before the second
     last = max((c.number for c in claims), default=0)
     # A claim that another one has followed was dead once; should it beat again, it still counts.
     ended = [c for c in claims if c.number < last or not c.is_live(now, pace)]

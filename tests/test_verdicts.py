@@ -125,6 +125,17 @@ def test_nobody_gives_a_job_up_over_the_head_of_an_attempt_that_has_begun_meanwh
     assert begun, "it was in time at some moment"
 
 
+def test_the_last_word_is_the_last_attempt_s_however_many_there_were(
+    tmp_path: Path, give_up: Callable[[ApiWorld, Process], object]
+) -> None:
+    """By name, the tenth attempt stands before the second."""
+    ends = ("busy", "out-of-memory", *("storage",) * 12, "out-of-memory", "timeout")
+    world = used_up(tmp_path, ends)
+    give_up(world, Process())
+    assert world.job().terminal.error["slug"] == "timeout"
+    require_evidence(world)
+
+
 def test_an_attempt_that_was_given_up_for_silent_may_win_all_the_same(tmp_path: Path) -> None:
     world = ApiWorld(tmp_path)
     world.accept()
