@@ -22,6 +22,9 @@ from ops.show import delivery_line, json_line, size_text
 from shared.history import COUNTED, ClaimTrace, EpochTrace, Release
 from shared.records import results_prefix
 
+#: How a job fails whose attempts are used up.
+_GIVEN_UP = {error.slug for error in COUNTED.values()}
+
 #: The longest story: this many lines from its beginning, and as many from its end.
 _FIRST_LINES, _LAST_LINES = 14, 30
 #: Columns before what happened: how long after the promise, and when.
@@ -189,8 +192,13 @@ def _silence(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> str:
     terminal = evidence.terminal(epoch)
     by_worker = terminal.text("settled_by") == "worker"
     has_settled = by_worker and terminal.count("attempt") == claim.number
-    if has_settled and (claim.released is None or terminal.text("status") == "succeeded"):
+    # Another worker that has given the job up names the last attempt as well.
+    is_given_up = terminal.part("error").text("slug") in _GIVEN_UP
+    if has_settled and (claim.released is None or not is_given_up):
         return ""
+    sign = last_sign(claim)
+    if claim.released and sign and sign.updated >= claim.released.updated:
+        return ", after it was taken for dead"
     if (
         claim.released
         or claim.number < epoch.attempts
@@ -199,7 +207,6 @@ def _silence(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> str:
         return ", then silence: its worker died"
     if epoch.terminal:
         return "; the job was settled without it"
-    sign = last_sign(claim)
     return f", {elapsed(sign.age)} ago" if sign else ""
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ops.story import tell
-from shared import records
+from shared import records, settling
+from shared.errors import InputGoneError
 from shared.history import Release
 from shared.jobs import Claim, Kind
 from shared.sweep import Sweep
@@ -195,3 +196,23 @@ def test_the_story_of_a_job_that_was_given_up_shows_what_counted(
         assert "(counts)" in line_with(lines, f"attempt {number} was taken for dead")
     assert "storage" not in "\n".join(lines)
     assert "[out-of-memory]" in line_with(lines, "settled: failed by")
+
+
+def test_the_story_does_not_call_dead_who_gave_a_sign_after_it_was_taken_for_that(
+    tmp_path: Path, give_up: Callable[[ApiWorld, Process], object]
+) -> None:
+    world = used_up(tmp_path, ("out-of-memory", "out-of-memory", None))
+    give_up(world, Process())
+    world.clock.turn(seconds=9)
+    world.ledger().beat(Claim(job_id=JOB, epoch=0, number=3))
+    lines = tell(records_of(world))
+    assert line_with(lines, "attempt 3: last beat").endswith(": last beat, after it was taken for dead")
+    assert "died" not in "\n".join(lines)
+
+
+def test_the_story_does_not_call_dead_who_settled_the_job_itself(tmp_path: Path) -> None:
+    world = used_up(tmp_path, ("out-of-memory", "out-of-memory", None))
+    world.ledger().release(Claim(job_id=JOB, epoch=0, number=3), Release.SILENT)
+    end = settling.failed(InputGoneError(), world.ledger(), by="worker", attempt=3)
+    settling.settle(world.ledger(), JOB, 0, end)
+    assert "died" not in "\n".join(tell(records_of(world)))
