@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ops.answers import one_line
 from shared import records
-from shared.history import COUNTED, ClaimTrace, EpochTrace, History, give_up
+from shared.history import COUNTED, ClaimTrace, EpochTrace, History, Release, give_up
 from shared.pace import CLOUD, ONE_MACHINE
 from shared.ports import Listing, Stat
 
@@ -149,6 +149,10 @@ class Evidence:
         """Whether an attempt was waiting for its slot when it last beat."""
         beat = self.documents.get(claim.beat.name) if claim.beat else None
         return bool(Facts(beat).count("stands_ready"))
+
+    def is_silent(self, epoch: EpochTrace, claim: ClaimTrace) -> bool:
+        """Whether an attempt has not said itself why it is over, if it is."""
+        return claim.released is None or self.reason(epoch, claim) == Release.SILENT.value
 
     def counted(self, epoch: EpochTrace) -> int:
         """Return how many attempts count towards giving up, a silent one included."""

@@ -110,7 +110,7 @@ def _unclaimed(epoch: EpochTrace) -> str:
 
 def _between(evidence: Evidence, epoch: EpochTrace, last: ClaimTrace) -> str:
     if slug := evidence.verdict(epoch):
-        return f"Attempts used up: {_SWEEP} or the next delivery settles it as {slug}."
+        return _used_up(evidence, epoch, f"{_SWEEP} or the next delivery settles it as {slug}.")
     used = f"{evidence.counted(epoch)} of {COUNTED_CLAIMS} attempts that count are used"
     if last.released is None:
         return _claimed(evidence, last, used)
@@ -134,6 +134,15 @@ def _alive(evidence: Evidence, claim: ClaimTrace, ago: str) -> str:
             "a job before it is done, or gives this one back within a minute, which does not count."
         )
     return f"At work: attempt {claim.number} gave its last sign {ago} ago."
+
+
+def _used_up(evidence: Evidence, epoch: EpochTrace, end: str) -> str:
+    for claim in epoch.claims.values():
+        sign = last_sign(claim)
+        if sign and evidence.is_silent(epoch, claim) and claim.gave_sign(evidence.history.now, CLOUD):
+            back = f"attempt {claim.number}, which was taken for dead, gave a sign {elapsed(sign.age)} ago"
+            return f"Attempts used up, but {back}: unless it succeeds, {end}"
+    return f"Attempts used up: {end}"
 
 
 def _claimed(evidence: Evidence, claim: ClaimTrace, used: str) -> str:

@@ -170,11 +170,10 @@ def _attempt(evidence: Evidence, epoch: EpochTrace, claim: ClaimTrace) -> Iterat
         who = f"attempt {claim.number} claimed by {facts.text('worker', 'unknown')}{revision}"
         yield Event(at=claim.claimed.updated, kind="claimed", text=who)
     sign = last_sign(claim)
-    is_silent = claim.released is None or evidence.reason(epoch, claim) == Release.SILENT.value
     if claim.released:
         text = _release(evidence, epoch, claim)
         yield Event(at=claim.released.updated, kind="released", text=f"attempt {claim.number} {text}")
-    if is_silent and sign and (text := _silence(evidence, epoch, claim)):
+    if sign and evidence.is_silent(epoch, claim) and (text := _silence(evidence, epoch, claim)):
         last = "last beat" if sign is claim.beat else "no beat at all"
         yield Event(at=sign.updated, kind="fallen silent", text=f"attempt {claim.number}: {last}{text}")
 

@@ -63,8 +63,11 @@ class ClaimTrace:
 
     def is_live(self, now: datetime, pace: Pace) -> bool:
         """Whether the attempt may still be at work."""
-        signs = [stat.updated for stat in (self.claimed, self.beat) if stat]
-        return self.released is None and now - max(signs) < pace.dead_after
+        return self.released is None and self.gave_sign(now, pace)
+
+    def gave_sign(self, now: datetime, pace: Pace) -> bool:
+        """Whether the attempt has shown that it lives, as lately as one that lives does."""
+        return any(now - stat.updated < pace.dead_after for stat in (self.claimed, self.beat) if stat)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared import records
 from shared.errors import NoSuchObjectError, PermanentError
-from shared.history import EpochTrace, History, give_up
+from shared.history import EpochTrace, History, Release, give_up
 from shared.jobs import CLOSING, Claim, Job, Kind, Standing
 from shared.pace import Pace
 from shared.ports import ObjectStore
@@ -14,6 +14,8 @@ from shared.records import Accepted, Terminal
 from shared.side_by_side import Beside, both, here
 
 log = logging.getLogger(__name__)
+
+_SILENT = Release.SILENT.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,12 @@ class Reader:
         if last and last.is_live(history.now, self.pace):
             return Kind.BUSY, None
         error = give_up(trace.claims.values(), reasons, history.now, self.pace)
-        return (Kind.HOPELESS, error) if error else (Kind.FREE, None)
+        if error is None:
+            return Kind.FREE, None
+        # Nobody fails the job over the head of one that was taken for dead, and has come back.
+        silent = [c for c in trace.claims.values() if reasons.get(c.number, _SILENT) == _SILENT]
+        is_at_work = any(claim.gave_sign(history.now, self.pace) for claim in silent)
+        return (Kind.BUSY, None) if is_at_work else (Kind.HOPELESS, error)
 
     def job(self, job_id: str) -> Job | None:
         """Read a job as its client sees it, or ``None`` if there is none."""

@@ -242,13 +242,16 @@ def test_a_release_that_cannot_be_read_does_not_keep_the_job_open(world: World) 
     world.assert_succeeded()
 
 
-def test_a_zombie_that_beats_again_still_counts(world: World) -> None:
+def test_a_zombie_that_beats_again_still_counts_once_it_is_over(world: World) -> None:
     for number in (1, 2, 3):
         world.claim(number)
     world.clock.turn(seconds=61)
     world.put(f"jobs/{JOB}/e0/claims/1.beat")
+    assert world.deliver() is Outcome.REFUSE
+    world.clock.turn(seconds=61)
     assert world.deliver() is Outcome.ACK
     assert slug(world) == "poison"
+    assert world.model.calls == 0
 
 
 @pytest.mark.parametrize("reason", ["timeout", "out-of-memory"])

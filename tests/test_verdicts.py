@@ -15,6 +15,7 @@ from tests.api_world import ApiWorld
 from tests.promises import Promises
 from tests.test_story import line_with, records_of
 from tests.world import JOB, Killed, Process, kill_at, once_at, push_body
+from worker.beats import Pulse
 from worker.handler import Outcome
 
 #: Who gives a job up, each over ports that tell a process of every call.
@@ -156,6 +157,58 @@ def test_an_attempt_that_was_given_up_for_silent_may_win_all_the_same(tmp_path: 
     assert world.deliver() is Outcome.ACK
     assert f"jobs/{JOB}/e0/claims/3.released.json" in world.names()
     world.assert_succeeded()
+
+
+def test_nobody_gives_a_job_up_while_an_attempt_that_was_taken_for_dead_is_at_work_again(
+    tmp_path: Path, give_up: Callable[[ApiWorld, Process], object]
+) -> None:
+    """The first attempt was frozen, and others that came after it have failed."""
+    world = ApiWorld(tmp_path)
+    world.accept()
+
+    def come_back() -> None:
+        world.clock.turn(seconds=61)
+        for number in (2, 3):
+            world.claim(number, reason="out-of-memory")
+            world.clock.turn(seconds=61)
+        world.tick_pulses()
+        give_up(world, Process())
+        require_waited_for(world, 1)
+
+    world.model.during = come_back
+    assert world.deliver() is Outcome.ACK
+    assert f"jobs/{JOB}/e0/claims/1.released.json" not in world.names()
+    world.assert_succeeded()
+
+
+def test_nobody_gives_a_job_up_while_an_attempt_that_is_silent_on_record_is_at_work_again(
+    tmp_path: Path, give_up: Callable[[ApiWorld, Process], object]
+) -> None:
+    """It comes back just before its silence is put on record, and goes on for a while."""
+    world = used_up(tmp_path, ("out-of-memory", "out-of-memory", None))
+    pulse = Pulse(world.ledger(), Claim(job_id=JOB, epoch=0, number=3))
+
+    def come_back(call: str) -> None:
+        if call == "before store.create jobs/JOB/e0/claims/3.released.json":
+            pulse.tick()
+
+    give_up(world, Process(come_back))
+    for _ in range(3):
+        require_waited_for(world, 3)
+        give_up(world, Process())
+        world.clock.turn(seconds=15)
+        pulse.tick()
+    world.clock.turn(seconds=61)
+    assert world.deliver() is Outcome.ACK
+    assert world.job().terminal.error["slug"] == "out-of-memory"
+    require_evidence(world)
+
+
+def require_waited_for(world: ApiWorld, number: int) -> None:
+    assert world.job().terminal is None
+    assert world.ledger().look(JOB, 0).kind is Kind.BUSY
+    moral = tell(records_of(world))[-1]
+    assert f"attempt {number}, which was taken for dead, gave a sign " in moral
 
 
 def test_after_a_silence_that_did_not_use_the_job_up_the_next_attempt_runs_alone(tmp_path: Path) -> None:
