@@ -239,7 +239,7 @@ def parse(name: str, data: bytes) -> dict[str, Any]:
     """Read a record's bytes; ``UnreadableRecordError`` as above."""
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableRecordError(f"{name} is not JSON") from error
     version = document.get("version") if isinstance(document, dict) else None
     if version not in range(VERSION - 1, VERSION + 2):

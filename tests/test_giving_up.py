@@ -235,9 +235,10 @@ def test_a_claim_in_doubt_that_is_anothers_is_left_alone(world: World) -> None:
     assert world.names(f"jobs/{JOB}/e0/claims/") == [f"jobs/{JOB}/e0/claims/1.json"]
 
 
-def test_a_release_that_cannot_be_read_does_not_keep_the_job_open(world: World) -> None:
+@pytest.mark.parametrize("damage", [b"not json", b"", b"[" * 100_000], ids=["text", "nothing", "too deep"])
+def test_a_release_that_cannot_be_read_does_not_keep_the_job_open(world: World, damage: bytes) -> None:
     world.claim(1)
-    world.store.create(f"jobs/{JOB}/e0/claims/1.released.json", b"not json")
+    world.store.create(f"jobs/{JOB}/e0/claims/1.released.json", damage)
     assert world.deliver() is Outcome.ACK
     world.assert_succeeded()
 
