@@ -59,7 +59,7 @@ def dead_letter() -> Response:
     ledger = services().ledger
     standing = ledger.look(message.job_id, message.epoch)
     log.warning("dead_letter.received", extra={"job_id": message.job_id, "standing": standing.kind.value})
-    if standing.kind is Kind.BUSY:
+    if standing.is_at_work:
         return Response(status=503, headers={"Retry-After": "10"})
     _bury(ledger, standing)
     return Response(status=204)

@@ -38,6 +38,7 @@ class Standing:
     epoch: int
     error: type[PermanentError] | None = None  #: how a hopeless epoch fails
     reasons: Mapping[int, str] = field(default_factory=dict)  #: why claims were released, by number
+    is_at_work: bool = False  #: whether an attempt gives signs, be it one that had been taken for dead
 
     @property
     def trace(self) -> EpochTrace:

@@ -38,7 +38,13 @@ class Reader:
             return Standing(kind=Kind.NOTHING, history=history, epoch=epoch)
         reasons = {} if trace.terminal else self._reasons(job_id, trace)
         kind, error = self._judge(history, trace, reasons)
-        return Standing(kind=kind, history=history, epoch=epoch, error=error, reasons=reasons)
+        silent = [c for c in trace.claims.values() if reasons.get(c.number, _SILENT) == _SILENT]
+        is_at_work = trace.terminal is None and any(c.gave_sign(history.now, self.pace) for c in silent)
+        if kind is Kind.HOPELESS and is_at_work:
+            kind, error = Kind.BUSY, None  # nobody fails it over the head of one that has come back
+        return Standing(
+            kind=kind, history=history, epoch=epoch, error=error, reasons=reasons, is_at_work=is_at_work
+        )
 
     def _judge(
         self, history: History, trace: EpochTrace, reasons: Mapping[int, str]
@@ -51,12 +57,7 @@ class Reader:
         if last and last.is_live(history.now, self.pace):
             return Kind.BUSY, None
         error = give_up(trace.claims.values(), reasons, history.now, self.pace)
-        if error is None:
-            return Kind.FREE, None
-        # Nobody fails the job over the head of one that was taken for dead, and has come back.
-        silent = [c for c in trace.claims.values() if reasons.get(c.number, _SILENT) == _SILENT]
-        is_at_work = any(claim.gave_sign(history.now, self.pace) for claim in silent)
-        return (Kind.BUSY, None) if is_at_work else (Kind.HOPELESS, error)
+        return (Kind.HOPELESS, error) if error else (Kind.FREE, None)
 
     def job(self, job_id: str) -> Job | None:
         """Read a job as its client sees it, or ``None`` if there is none."""

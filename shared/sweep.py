@@ -119,7 +119,7 @@ class Sweep:
         if standing.kind is Kind.HOPELESS:
             settling.give_up(self.ledger, standing, "sweep")
             return "given_up"
-        if standing.history.now - standing.began > OPEN_AT_MOST:
+        if standing.history.now - standing.began > OPEN_AT_MOST and not standing.is_at_work:
             error = DeadLetteredError("No worker has finished the job within a day.")
             terminal = settling.failed(error, self.ledger, by="sweep", attempt=standing.trace.attempts)
             settling.settle(self.ledger, standing.history.job_id, standing.epoch, terminal)

@@ -204,6 +204,28 @@ def test_nobody_gives_a_job_up_while_an_attempt_that_is_silent_on_record_is_at_w
     require_evidence(world)
 
 
+@pytest.mark.parametrize("giver", ["sweep", "dead letter"])
+def test_no_job_is_dead_lettered_while_an_attempt_that_was_taken_for_dead_is_at_work_again(
+    tmp_path: Path, giver: str
+) -> None:
+    """The first attempt was frozen, and the second given back; the queue has given up, or a day is over."""
+    world = ApiWorld(tmp_path)
+    world.accept()
+    world.clock.turn(hours=24)
+
+    def come_back() -> None:
+        world.clock.turn(seconds=61)
+        world.claim(2, reason="storage")
+        world.clock.turn(seconds=61)
+        world.tick_pulses()
+        GIVERS[giver](world, Process())
+        assert world.job().terminal is None
+
+    world.model.during = come_back
+    assert world.deliver() is Outcome.ACK
+    world.assert_succeeded()
+
+
 def require_waited_for(world: ApiWorld, number: int) -> None:
     assert world.job().terminal is None
     assert world.ledger().look(JOB, 0).kind is Kind.BUSY
