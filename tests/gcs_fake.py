@@ -71,17 +71,19 @@ class GcsFake:
         self.verify: Callable[[str, str, Mapping[str, str]], Mapping[str, str]] | None = None
         self._lock = threading.Lock()
         self.released = threading.Event()  #: set when whoever stalls may go home
-        self._server = _Server(("127.0.0.1", port), self)
+        self._port = port
+        self._server: _Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_port if self._server else self._port}"
 
     @property
     def calls(self) -> Mapping[str, int]:
         return {site: count for site, count in self.faults.calls.items() if count}
 
     def start(self) -> None:
+        self._server = _Server(("127.0.0.1", self._port), self)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -95,7 +97,8 @@ class GcsFake:
             self._at_once += 1
             self.peak_at_once = max(self.peak_at_once, self._at_once)
         try:
-            time.sleep(self.latency_s)
+            if self.latency_s:
+                time.sleep(self.latency_s)
             yield
         finally:
             with self._lock:
@@ -123,7 +126,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], fake: GcsFake) -> None:
         self.fake = fake
-        super().__init__(address, _Handler)
+        super().__init__(address, Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         self.fake.connections += 1
@@ -133,7 +136,7 @@ class _Server(ThreadingHTTPServer):
         """Pass over clients that went away, and connections that we broke ourselves."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     server: _Server
 

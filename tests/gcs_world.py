@@ -1,15 +1,17 @@
 """A store over a fake Cloud Storage, whose waiting between tries takes no time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from shared.gcs import GcsStore, connect
 from shared.gcs_patience import Patience
 from tests.gcs_fake import GcsFake, running
+from tests.gcs_wire import lay
 
 
 def connected(fake: GcsFake, patience: Patience | None = None) -> GcsStore:
@@ -17,6 +19,20 @@ def connected(fake: GcsFake, patience: Patience | None = None) -> GcsStore:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         return connect("photos", patience=patience)
+
+
+def by_wire(fake: GcsFake, patience: Patience) -> GcsStore:
+    """Connect to a fake that is not started; whoever waits for it does so by the patience's sleep."""
+    store = connected(fake, patience)
+    # It would look through the environment for proxies at each request, which takes a third of the time.
+    store._calls._client._http.trust_env = False
+    lay(store._calls._line, fake, patience.sleep)
+    return store
+
+
+def turned_patience(clock: Any) -> Patience:
+    """Return the services' patience, by a clock that is turned where anybody waits."""
+    return Patience(sleep=lambda seconds: clock.turn(seconds=seconds), monotonic=clock.monotonic)
 
 
 @dataclass
@@ -48,11 +64,23 @@ class GcsWorld:
 @contextmanager
 def gcs_world(**patience: float) -> Iterator[GcsWorld]:
     """Lend a world; its calls have ten seconds, naps included."""
+    with running() as fake, _over(fake, connected, **patience) as world:
+        yield world
+
+
+@contextmanager
+def wired_world(**patience: float) -> Iterator[GcsWorld]:
+    """Lend a world without a network, in which nobody waits for silence but in naps."""
+    with _over(GcsFake(), by_wire, **patience) as world:
+        yield world
+
+
+@contextmanager
+def _over(fake: GcsFake, connect: Callable[..., GcsStore], **patience: float) -> Iterator[GcsWorld]:
     naps = Naps()
-    with running() as fake:
-        store = connected(fake, Patience(**patience, sleep=naps.sleep, monotonic=naps.monotonic))
-        try:
-            yield GcsWorld(fake, store, naps)
-        finally:
-            fake.released.set()
-            store._calls._client.close()
+    store = connect(fake, Patience(**patience, sleep=naps.sleep, monotonic=naps.monotonic))
+    try:
+        yield GcsWorld(fake, store, naps)
+    finally:
+        fake.released.set()
+        store._calls._client.close()
