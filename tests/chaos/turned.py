@@ -1,7 +1,6 @@
 """A service over Google's client and a fake bucket, its clock turned by hand; it can begin from a picture."""
 
 import copy
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from typing import Any
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 
-from shared.gcs import GcsStore
-from shared.gcs_patience import Budget, Patience
 from shared.gcs_signing import IamSigning
 from shared.ledger import Ledger
 from shared.memory_queue import Published
@@ -24,15 +21,10 @@ from tests.chaos.straight import BUCKET, Straight
 from tests.gcs_fake import GcsFake
 from tests.gcs_fake_faults import SITES, Fault, Plan
 from tests.gcs_fake_objects import Version
-from tests.gcs_world import connected
+from tests.gcs_world import by_wire, turned_patience
 from tests.promises import Promises
 from tests.world import Process, World, photo_bytes
 
-#: What the client waits for real where nothing comes, and where something may.
-_SILENCE_S, _PATIENCE_S = 0.01, 0.5
-#: One that does all the same what it does not answer is given the time for it.
-_LATE_S = 0.03
-_SILENT = {Fault.STALL: _SILENCE_S, Fault.LATE: _LATE_S}
 _SEEN = ("_terminals", "_seen", "_whole", "_decoded", "_found", "_signs")
 
 
@@ -58,7 +50,6 @@ class Outage:
         self.fault, self._clock, self._span = fault, clock, span
         self._began: datetime | None = None
         self.failed = 0  #: requests
-        self._silence_s = 0.0
 
     def begin(self) -> None:
         self._began = self._clock()
@@ -71,17 +62,10 @@ class Outage:
     def is_on(self) -> bool:
         return self._began is not None and self._clock() < self._began + self._span
 
-    def really_s(self, silence_s: float) -> float:
-        """Return how long the client, who would now wait for so long, waits for real."""
-        self._silence_s = silence_s
-        return _SILENT.get(self.fault, _PATIENCE_S) if self.is_on else _PATIENCE_S
-
     def __contains__(self, _number: object) -> bool:
         if not self.is_on:
             return False
         self.failed += 1
-        if self.fault in _SILENT:
-            self._clock.turn(seconds=self._silence_s)  # the client waits for so long before it gives up
         return True
 
 
@@ -181,33 +165,13 @@ class Turned(ApiWorld):
         session.trust_env = False
         self.store._signing = partial(IamSigning, session, iam=self.fake.url)
 
-    def really_s(self, silence_s: float) -> float:
-        return self.outage.really_s(silence_s) if self.outage else _PATIENCE_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hurried(Patience):
-    """Waits for real no longer than it must; what it takes that for, the turned clock says."""
-
-    really_s: Callable[[float], float]
-
-    def begin(self) -> Budget:
-        return _HurriedBudget(self)
-
-
-class _HurriedBudget(Budget):
-    def timeout(self) -> tuple[float, float]:
-        connect_s, silence_s = super().timeout()
-        return max(connect_s, _PATIENCE_S), self._patience.really_s(silence_s)
-
 
 @contextmanager
 def turned(folder: Path, picture: Picture | None = None, *, signs: bool = False) -> Iterator[Turned]:
     """Lend a world."""
     world = Turned(folder)
     world.fake = GcsFake(world.clock)
-    world.fake.start()
-    world.store = _store(world)
+    world.store = by_wire(world.fake, turned_patience(world.clock))
     if signs:
         world.sign()
     if picture:
@@ -215,20 +179,4 @@ def turned(folder: Path, picture: Picture | None = None, *, signs: bool = False)
     try:
         yield world
     finally:
-        world.fake.released.set()
         world.store._calls._client.close()
-        # It looks up from its work every 20 ms only, and nobody has to wait for that.
-        threading.Thread(target=world.fake.stop, daemon=True).start()
-
-
-def _store(world: Turned) -> GcsStore:
-    clock = world.clock
-    patience = _Hurried(
-        sleep=lambda s: clock.turn(seconds=s),
-        monotonic=clock.monotonic,
-        really_s=world.really_s,
-    )
-    store = connected(world.fake, patience)
-    # It would look through the environment for proxies at each request, which takes a third of the time.
-    store._calls._client._http.trust_env = False
-    return store
