@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.gcs_patience import Patience
 from tests.dead import a_plan, die, drive, driver
-from tests.gcs_fake import GcsFake, running
-from tests.gcs_world import connected
+from tests.gcs_fake import GcsFake
+from tests.gcs_world import by_wire, turned_patience
 from tests.world import World
 from worker.handler import Outcome
 
@@ -19,12 +18,11 @@ JOBS = [100, pytest.param(500, marks=pytest.mark.exhaustive)]
 def fake(tmp_path) -> Iterator[tuple[World, GcsFake]]:
     """A world over Cloud Storage, both of which live by the world's clock."""
     world = World(tmp_path)
-    patience = Patience(sleep=lambda s: world.clock.turn(seconds=s), monotonic=world.clock.monotonic)
-    with running(world.clock) as fake:
-        fake.objects.one_change_a_second = True
-        world.store = connected(fake, patience)
-        yield world, fake
-        world.store._calls._client.close()
+    fake = GcsFake(world.clock)
+    fake.objects.one_change_a_second = True
+    world.store = by_wire(fake, turned_patience(world.clock))
+    yield world, fake
+    world.store._calls._client.close()
 
 
 def job_name(number: int) -> str:
