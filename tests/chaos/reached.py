@@ -9,7 +9,6 @@ _ADAPTERS = ("shared/gcs", "shared/folder", "shared/memory")
 
 #: Why no scene comes there.
 EXPLAINED = {
-    "api/damage.py:_opening records.read_record": "it comes after damage, and here is none",
     "shared/records.py:write_once store.stat": "Google's client knows its own write again by a token",
     "shared/uploads.py:Uploads._checksum store.open": "Cloud Storage tells the checksum",
     "shared/uploads.py:Uploads.receive store.create": "in the cloud photos go to the bucket itself",

@@ -8,7 +8,7 @@ from tests.chaos.turned import Turned
 from tests.promises import require
 
 #: What moves by itself while a question is asked; that it is told at all must be so all the same.
-_MOVES = {"age_s", "oldest_age_s", "now", "wait_s"}
+_MOVES = {"request_id", "age_s", "oldest_age_s", "now", "wait_s"}
 #: What is said beside a body that must be so too.
 _HEADERS = ("ETag", "Content-Type", "Content-Disposition", "Cache-Control")
 
@@ -27,6 +27,17 @@ def read(url: str, *, method: str = "GET", answers: int = 200, waits: str = "", 
         return answer is not None
 
     return ask
+
+
+def read_damaged(url: str, name: str, *, answers: int) -> Step:
+    """Return a step that asks as above while a record is damaged."""
+    ask = read(url, answers=answers)
+
+    def ask_meanwhile(world: Turned) -> object:
+        with world.damaged(name):
+            return ask(world)
+
+    return ask_meanwhile
 
 
 def _told(answer: Any) -> tuple[list[str | None], Any]:

@@ -5,7 +5,7 @@ import json
 from shared import records, uploads
 from shared.messages import Envelope, decode, wrap
 from shared.pausing import held_routes
-from tests.chaos.reads import is_ready, led_to, read
+from tests.chaos.reads import is_ready, led_to, read, read_damaged
 from tests.chaos.scene import Check, Scene
 from tests.chaos.scene_steps import Step, answered, begin_replay, deliver_published, submit_upload
 from tests.chaos.turned import Turned
@@ -38,6 +38,11 @@ def _settled(world: Turned) -> None:
 def _dead(world: Turned) -> None:
     die(world, 0, 1)
     world.queue.published.clear()
+
+
+def _erased(world: Turned) -> None:
+    _dead(world)
+    answered(world, "DELETE", f"/v1/jobs/{job_name(0)}", answers=204)
 
 
 def _open(world: Turned) -> None:
@@ -275,6 +280,14 @@ OPERATORS = (
         name="a dead letter shown",
         given=_dead,
         steps=(read(f"/v1/dead-letters/{job_name(0)}"),),
+        ends=_TWO_DEAD,
+    ),
+    Scene(
+        name="a dead letter of which a record is damaged",
+        given=_erased,
+        steps=(
+            read_damaged(f"/v1/dead-letters/{job_name(0)}", records.accepted_name(job_name(0)), answers=500),
+        ),
         ends=_TWO_DEAD,
     ),
     Scene(

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -125,6 +125,17 @@ class Turned(ApiWorld):
         """Put an object there that was not, whatever is wrong with the way there."""
         meta = {"name": name, "contentType": content_type}
         self.fake.objects.insert(BUCKET, meta, data, {"ifGenerationMatch": "0"})
+
+    @contextmanager
+    def damaged(self, name: str) -> Iterator[None]:
+        """Let an object's bytes be others for a while, as no way there would make them."""
+        live, key = self.fake.objects._live, (BUCKET, name)
+        whole = live[key]
+        live[key] = replace(whole, data=whole.data[:-1])
+        try:
+            yield
+        finally:
+            live[key] = whole
 
     def picture(self) -> Picture:
         objects = self.fake.objects
