@@ -65,9 +65,8 @@ def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--url",
         type=Text(),
         metavar="TEXT",
-        envvar="CUTOUT_URL",
         default=_DEFAULT_URL,
         show_default=True,
-        help="Where the API is.  [env: CUTOUT_URL]",
+        help="Where the API is.",
     )
     return option(command)

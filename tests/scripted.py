@@ -153,12 +153,11 @@ BRISK = Patience(first_answer_s=0.3, return_s=0.6, busy_s=1.0)
 
 
 def runner(service) -> Callable[..., Any]:
-    """Return a function that runs one command against a service; without a URL the setting says where."""
+    """Return a function that runs one command against a service."""
 
-    def invoke(*args: object, url: str | None = service.url) -> Any:
+    def invoke(*args: object, url: str = service.url) -> Any:
         words = [str(arg) for arg in args]
         depth = 2 if words[0] in {"dead-letters", "replays"} else 1
-        where = ["--url", url] if url else []
-        return CliRunner().invoke(main, [*words[:depth], *where, *words[depth:]], obj=BRISK)
+        return CliRunner().invoke(main, [*words[:depth], "--url", url, *words[depth:]], obj=BRISK)
 
     return invoke

@@ -138,11 +138,10 @@ def test_no_open_jobs_is_one_line(service, run) -> None:
     assert run("jobs", "--open").stdout == "0 open\n"
 
 
-def test_the_service_and_the_admin_key_come_from_settings(service, run, monkeypatch) -> None:
-    monkeypatch.setenv("CUTOUT_URL", service.url)
+def test_the_admin_key_comes_from_the_setting(service, run, monkeypatch) -> None:
     monkeypatch.setenv("CUTOUT_ADMIN_KEY", "from-setting")
     service.on("GET /v1/jobs?status=open&limit=20", Answer(200, {"count": 0, "jobs": []}))
-    assert run("jobs", "--open", url=None).exit_code == 0
+    assert run("jobs", "--open").exit_code == 0
     assert service.requests[-1].headers["Authorization"] == "Bearer from-setting"
 
 
