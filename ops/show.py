@@ -127,7 +127,8 @@ def _rows(job: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "created", job.get("created_at")
     yield "started", job.get("started_at")
     yield "finished", job.get("finished_at")
-    yield "kept until", job.get("expires_at")
+    is_gone = job["status"] == "succeeded" and not (job.get("results") or job.get("matte"))
+    yield ("pictures", "no longer kept") if is_gone else ("kept until", job.get("expires_at"))
     if photo := job.get("input"):
         yield "photo", _picture(photo)
     for name, result in (job.get("results") or {}).items():

@@ -1,12 +1,13 @@
 """The client half of `./cutout` keeps its exit statuses: 0 good, 1 a job's fault, 2 usage, 3 unreachable."""
 
 import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
-from tests.scripted import JOB, Answer, a_job, problem, runner, serving
+from tests.scripted import JOB, Answer, a_job, a_success, problem, runner, serving
 
 
 @pytest.fixture
@@ -111,6 +112,19 @@ def test_cancelling_a_settled_job_is_exit_1(service, run) -> None:
     result = run("cancel", JOB)
     assert result.exit_code == 1
     assert "[already-settled]" in result.stderr
+
+
+def test_status_says_until_when_pictures_are_kept_or_that_they_are_gone(service, run) -> None:
+    kept, gone = a_success(service, expires_at="2027-01-01"), a_job("succeeded", expires_at="2027-01-01")
+    service.on(f"GET /v1/jobs/{JOB}", Answer(200, kept), Answer(200, gone))
+    assert lines_of(run("status", JOB))["kept until"] == "2027-01-01"
+    told = lines_of(run("status", JOB))
+    assert (told["pictures"], told.get("kept until")) == ("no longer kept", None)
+
+
+def lines_of(result) -> dict[str, str]:
+    """Return a table's rows by name."""
+    return dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines())
 
 
 def test_open_jobs_are_counted_with_the_oldest_and_by_status(service, run) -> None:
