@@ -1,18 +1,16 @@
 """An act of somebody, and each moment of it: before and after every call of a port that it leads to.
 
 The act goes its way undisturbed once, and each moment is written down with the place in the code that made
-the call.  A process that has died remembers nothing: whatever moments lie between two changes that one of its
-threads makes leave the same state behind.
+the call.
 """
 
 import contextlib
-import itertools
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 
@@ -28,8 +26,6 @@ _RANDOM = re.compile(
     r"|(?<=workers/)[0-9a-f]+|(?<=warmups/)[0-9]+|(?<=dead/)[-0-9]+"
 )
 SUBJECT = "{subject}"
-#: What is left behind is another from then on.
-_HAS_CHANGED = re.compile(r"after (store[.](create|replace|delete)|queue[.]publish) |during ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,6 @@ class Moment:
     act: str
     what: str  #: a pattern, in which the subject's name is left open
     sites: tuple[str, ...] = ()
-    state: int = field(default=0, compare=False)  #: the same for moments that leave the same behind
 
     @property
     def site(self) -> str | None:
@@ -93,13 +88,8 @@ def moments_of(plant: Plant, acts: Mapping[str, Act]) -> list[Moment]:
 
 
 def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
-    states: dict[int, int] = {}  # by thread
-    numbers, moments = itertools.count(), {}
-    for thread, what, *sites in _undisturbed(plant, act, "traced"):
-        if thread not in states or _HAS_CHANGED.match(what):
-            states[thread] = next(numbers)
-        moment = Moment(name, what, tuple(sites), states[thread])
-        moments.setdefault(moment, moment)
+    undisturbed = _undisturbed(plant, act, "traced")
+    moments = dict.fromkeys(Moment(name, what, tuple(sites)) for what, *sites in undisturbed)
     return [
         moment
         for moment in moments
@@ -107,7 +97,7 @@ def _traced(plant: Plant, name: str, act: Act) -> list[Moment]:
     ]
 
 
-def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[tuple[int, str, *tuple[str, ...]]]:
+def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[tuple[str, *tuple[str, ...]]]:
     key = f"{request_id}-{plant.new_id()}"
     with sweeping(plant, act):
         subject = act.given(plant)
@@ -119,7 +109,7 @@ def _undisturbed(plant: Plant, act: Act, request_id: str) -> list[tuple[int, str
         require(answer.status_code in act.answers, act.service, f"{answer.text} to who was not disturbed")
     act.holds(plant, subject, answer)
     lines = (plant.folder / "orders" / order).read_text().splitlines()
-    return [(thread, _pattern(what, subject), *sites) for thread, what, *sites in map(json.loads, lines)]
+    return [(_pattern(what, subject), *sites) for what, *sites in map(json.loads, lines)]
 
 
 def _pattern(what: str, subject: str) -> str:

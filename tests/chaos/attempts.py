@@ -33,7 +33,7 @@ _WARM_UP = json.dumps({"message": {"data": _DATA, "messageId": "m-1"}, "subscrip
 
 def attempted_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the worker at each moment of attempts that last, fail, are overtaken or come last."""
-    return killed_in(ATTEMPTS, folder, patiently(effort), by_state=True)
+    return killed_in(ATTEMPTS, folder, patiently(effort))
 
 
 # --- attempts -----------------------------------------------------------------------------------

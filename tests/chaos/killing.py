@@ -1,14 +1,10 @@
-"""A process is killed at each moment of an act, and whoever asked comes back with the same request, or never.
-
-Where there are many moments, those that leave the same state behind share its kills.
-"""
+"""A process is killed at each moment of an act; whoever asked comes back with the same request, or never."""
 
 import contextlib
 import os
 import queue
 import random
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -40,16 +36,10 @@ _TRIES = 5
 _FEW = 2
 
 
-def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort, *, by_state: bool = False) -> Finding:
-    """Kill a process at each moment of each act, so many times.
-
-    By state, that many times in each state that a death can leave behind, at one of its moments after the
-    other, and an eighth of that at each moment at least.
-    """
+def killed_in(acts: Mapping[str, Act], folder: Path, effort: Effort) -> Finding:
+    """Kill a process at each moment of each act, so many times."""
     with plants(folder, effort.plants) as every:
-        moments = moments_of(every[0], acts)
-        groups = list(_by_state(moments).values()) if by_state else [[moment] for moment in moments]
-        return _repeated(every, acts, groups, effort)
+        return _repeated(every, acts, moments_of(every[0], acts), effort)
 
 
 def patiently(effort: Effort) -> Effort:
@@ -60,19 +50,11 @@ def patiently(effort: Effort) -> Effort:
     return replace(effort, plants=2 * effort.plants) if effort.repeats > _FEW else effort
 
 
-def _by_state(moments: Sequence[Moment]) -> Mapping[tuple[str, int], list[Moment]]:
-    states: dict[tuple[str, int], list[Moment]] = defaultdict(list)
-    for moment in moments:
-        states[moment.act, moment.state].append(moment)
-    return states
-
-
 # --- one kill -----------------------------------------------------------------------------------
 
 
 def _killed(plant: Plant, act: Act, turn: int, moment: Moment) -> float:
-    # Both ways with each of two moments that take turns.
-    first, answer, is_left = plant.new_id(), None, bool(act.left and (turn + turn // 2) % 2)
+    first, answer, is_left = plant.new_id(), None, bool(act.left and turn % 2)
     key = f"key-{first}"
     with sweeping(plant, act):
         subject = act.given(plant)
@@ -142,9 +124,9 @@ def lent(idle: queue.Queue[Plant]) -> Iterator[Plant]:
 
 
 def _repeated(
-    every: Sequence[Plant], acts: Mapping[str, Act], groups: Sequence[Sequence[Moment]], effort: Effort
+    every: Sequence[Plant], acts: Mapping[str, Act], moments: Sequence[Moment], effort: Effort
 ) -> Finding:
-    """Kill so many times at the moments of each group, on as many plants at once as there are."""
+    """Kill so many times at each moment, on as many plants at once as there are."""
     idle: queue.Queue[Plant] = queue.Queue()
     for plant in every:
         idle.put(plant)
@@ -158,17 +140,12 @@ def _repeated(
             raise NeverCameError(moment)
         return 0.0
 
-    work = [
-        (turn, group[turn % len(group)])
-        for group in groups
-        for turn in range(max(effort.repeats, len(group) * max(1, effort.repeats // 8)))
-    ]
+    work = [(turn, moment) for moment in moments for turn in range(effort.repeats)]
     random.Random(effort.seed).shuffle(work)
     with ThreadPoolExecutor(len(every)) as pool:
         runs = [pool.submit(one, *each) for each in work]
         took_s = [future.result() for future in track(runs, "kills")]
     again = f"done again p50 {median(took_s):.1f} s, worst {max(took_s):.1f} s"
-    moments = [str(moment) for group in groups for moment in group]
-    states = f" in {len(groups)} states" if len(groups) < len(moments) else ""
-    figure = f"{len(moments)} moments{states} x {effort.repeats}; {again}"
-    return Finding(runs=len(work), violations=found, figure=figure, details={"moments": moments})
+    figure = f"{len(moments)} moments x {effort.repeats}; {again}"
+    details = {"moments": [str(moment) for moment in moments]}
+    return Finding(runs=len(work), violations=found, figure=figure, details=details)

@@ -25,7 +25,7 @@ _PUSH = {"endpoint": "https://worker/push", "email": "push@example.com", "audien
 
 def asked_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API at each moment of an upload, of what operators ask, of a warm-up and of each reading."""
-    return killed_in(OPERATING, folder, effort, by_state=True)
+    return killed_in(OPERATING, folder, effort)
 
 
 # --- uploads ------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ how-many-th, and what is to happen there.  It is carried out once, by whoever co
 import json
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -80,7 +79,7 @@ class Orders:
             return
         if order.act == "trace":
             with (self._folder.parent / name).open("a") as file:
-                file.write(json.dumps([threading.get_ident(), what, *sites()]) + "\n")
+                file.write(json.dumps([what, *sites()]) + "\n")
             return
         self._seen[name] += 1
         if self._seen[name] == order.moment + 1 and self._is_first(name):

@@ -27,7 +27,7 @@ RETENTION = timedelta(days=400)
 
 def swept_and_killed(folder: Path, effort: Effort) -> Finding:
     """Kill the API at each moment of a sweep, of a replay that it drives, and of the broom's turn."""
-    return killed_in(TENDING, folder, effort, by_state=True)
+    return killed_in(TENDING, folder, effort)
 
 
 # --- the sweep ----------------------------------------------------------------------------------
