@@ -7,6 +7,7 @@ how-many-th, and what is to happen there.  It is carried out once, by whoever co
 import json
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -105,7 +106,8 @@ def _lose(_order: Order, what: str) -> None:
 
 _ACTS: dict[str, Callable[[Order, str], None]] = {
     "kill": lambda _order, _what: os.kill(os.getpid(), signal.SIGKILL),
-    "stop": lambda _order, _what: os.kill(os.getpid(), signal.SIGSTOP),
+    # A signal to the process is the main thread's to take: until its turn has come, whoever asks goes on.
+    "stop": lambda _order, _what: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP),
     "hold": lambda order, _what: time.sleep(order.seconds),
     "fail": _fail,
     "lose": _lose,
