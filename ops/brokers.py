@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ops.children import Child
 from shared.broker_file import set_aside_if_damaged
-from shared.errors import QueueUnavailableError
+from shared.errors import QueueUnavailableError, StoreUnavailableError
 from shared.pausing import Held, held_routes
 from shared.places import Project
 from shared.push import Pusher
@@ -39,8 +39,8 @@ class Broker(Protocol):
     address: str  #: of the emulator, or "embedded"
     child: Child | None  #: the process that pushes, if it is one
 
-    def start(self) -> None:
-        """Begin to push to services that may not be up yet."""
+    def start(self, is_paused: Callable[[], bool]) -> None:
+        """Begin to push to services that may not be up yet; it may be asked whether jobs are to be held."""
         ...
 
     def is_ready(self) -> bool:
@@ -73,10 +73,12 @@ class EmbeddedBroker:
             )
             for route in described.routes
         ]
-        self._pusher = Pusher(SqliteQueue(file), subscriptions)
+        self._is_paused: Callable[[], bool] = lambda: False
+        self._pusher = Pusher(SqliteQueue(file), subscriptions, is_held=self._is_held)
 
-    def start(self) -> None:
+    def start(self, is_paused: Callable[[], bool]) -> None:
         """Begin to push, from a new file if the one that is there is damaged."""
+        self._is_paused = is_paused
         set_aside_if_damaged(self._file, datetime.now(UTC))
         self._pusher.start()
 
@@ -87,6 +89,15 @@ class EmbeddedBroker:
     def hold(self, *, is_held: bool) -> None:
         """Leave jobs where they are, on the disk."""
         self._pusher.hold(route.name for route in held_routes() if is_held)
+
+    def _is_held(self, name: str) -> bool:
+        """Whether a pause is on record, so that no job goes out that was accepted under it."""
+        if name not in {route.name for route in held_routes()}:
+            return False
+        try:
+            return self._is_paused()
+        except StoreUnavailableError:
+            return False  # then what was said last holds
 
     def stop(self) -> None:
         """Push no more, at once."""
@@ -103,7 +114,7 @@ class EmulatedBroker:
         self._trouble, self._is_held = "", False
         self._keeper = threading.Thread(target=self._keep, name="topology", daemon=True)
 
-    def start(self) -> None:
+    def start(self, is_paused: Callable[[], bool]) -> None:  # noqa: ARG002 - it is told in time
         """Begin to make topics and subscriptions as soon as the emulator answers."""
         self._keeper.start()
 

@@ -45,7 +45,7 @@ class LocalSystem:
         """Run until ``stopping`` is set; ``ChildFailedError`` if a service does not start."""
         try:
             self._heed_pause(if_unknown=True)
-            self.broker.start()
+            self.broker.start(self.is_paused)
             threading.Thread(target=self._heed_pauses, name="pause", daemon=True).start()
             for call, every in (("sweep", ONE_MACHINE.sweep_every), ("broom", broom.EVERY)):
                 threading.Thread(target=self._repeat, args=(call, every), name=call, daemon=True).start()

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from queue import SimpleQueue
 
@@ -39,7 +39,11 @@ class Pusher:
     """
 
     def __init__(
-        self, queue: SqliteQueue, subscriptions: Iterable[Subscription], jitter: Jitter = JITTER
+        self,
+        queue: SqliteQueue,
+        subscriptions: Iterable[Subscription],
+        jitter: Jitter = JITTER,
+        is_held: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._queue, self._subscriptions, self._jitter = queue, tuple(subscriptions), jitter
         self._in_flight: dict[Key, Push] = {}  # from taking until what became of it is on the disk
@@ -47,6 +51,7 @@ class Pusher:
         self._unsettled: list[Answer] = []
         self._paused_until: dict[str, float] = {}  # by name; monotonic seconds
         self._held: frozenset[str] = frozenset()
+        self._is_held = is_held  #: asked before anything goes out: nobody may have said so yet
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
         self._trouble = ""
@@ -113,7 +118,7 @@ class Pusher:
 
     def _push_due(self, subscription: Subscription, deliveries: Deliveries) -> float:
         """Push what is due and may go out; return for how long there is nothing more to do."""
-        if subscription.name in self._held:
+        if subscription.name in self._held or self._is_held(subscription.name):
             return _LOOKS_EVERY_S
         pause_s = self._paused_until.get(subscription.name, 0.0) - time.monotonic()
         if pause_s > 0:

@@ -185,10 +185,10 @@ def sweeps(system: System) -> int:
 def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
     paused = system.command("pause", "--reason", "the model is wrong")
     assert paused.startswith("DELIVERY IS PAUSED since ")
-    wait_for(lambda: "delivery is paused" in system.stderr)  # ``up`` looks for a pause now and then
     held, swept = submit(system, SMALL)["id"], sweeps(system)
     wait_for(lambda: sweeps(system) > swept)
     assert (job(system, held)["status"], job(system, held)["attempt"]) == ("queued", 0)
+    wait_for(lambda: "delivery is paused" in system.stderr)
     ready = loopback.get(f"{system.url}/ready").json()
     assert (ready["status"], ready["delivery"]) == ("ready", "paused")
     assert ready["pause"]["reason"] == "the model is wrong"
@@ -199,6 +199,18 @@ def test_an_operator_pauses_and_resumes_by_command(system: System) -> None:
     assert_delivered(system, held)
     assert loopback.get(f"{system.url}/ready").json()["delivery"] == "running"
     wait_for(lambda: system.command("jobs", "--open") == "0 open\n")
+
+
+def test_no_job_goes_out_that_was_accepted_after_a_pause_was_answered(system: System) -> None:
+    """``up`` looks for a pause now and then, and before anything goes out."""
+    for _ in range(5):
+        asked = loopback.post(f"{system.url}/v1/delivery/pause", json={"reason": "the model is wrong"})
+        assert asked.status_code == 200
+        held = submit(system, SMALL)["id"]
+        time.sleep(0.7)
+        assert job(system, held)["status"] == "queued"
+        assert loopback.post(f"{system.url}/v1/delivery/resume").status_code == 200
+        assert_delivered(system, held)
 
 
 def test_everything_killed_while_delivery_is_paused_goes_on_from_the_same_folder(tmp_path: Path) -> None:

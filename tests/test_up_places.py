@@ -9,6 +9,7 @@ from ops.brokers import EmbeddedBroker
 from ops.cli import main
 from ops.data_folder import DataFolder
 from ops.places import QueuePlace
+from shared.errors import StoreUnavailableError
 from shared.topology import topology
 
 
@@ -54,6 +55,21 @@ def test_a_missing_emulator_says_what_to_install(tmp_path: Path) -> None:
     refusal = said(tmp_path / "data", "--queue", "emulator", PATH=str(tmp_path))
     assert "the Pub/Sub emulator is not installed: it needs Java" in refusal
     assert "google-cloud-cli-pubsub-emulator" in refusal
+
+
+def test_the_embedded_broker_asks_for_a_pause_of_jobs_alone(tmp_path: Path) -> None:
+    urls = {"api": "http://127.0.0.1:1", "worker": "http://127.0.0.1:1"}
+    broker = EmbeddedBroker(tmp_path / "queue.db", urls, 1)
+    answers = iter([True, False])
+
+    def is_paused() -> bool:
+        for answer in answers:
+            return answer
+        raise StoreUnavailableError("away")
+
+    broker._is_paused = is_paused
+    assert not broker._is_held("cutout-jobs-dead-api")
+    assert [broker._is_held("cutout-jobs-worker") for _ in range(3)] == [True, False, False]
 
 
 def test_the_embedded_broker_serves_the_topology(tmp_path: Path) -> None:
