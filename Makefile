@@ -80,7 +80,7 @@ fuzz: setup  ## look for files that the gate has no verdict on, for 10 minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz -c constraints.txt
 	$(BIN)/python -m tests.hostile.fuzz 600
 
-chaos: setup  ## meet every row of the fault matrix, 45 minutes, write bench/results/chaos.md
+chaos: setup  ## meet every row of the fault matrix, 30 minutes, write bench/results/chaos.md
 	$(BIN)/python -m tests.chaos
 
 bench: setup  ## measure, write bench/results/

@@ -63,9 +63,9 @@ def test_the_embedded_broker_asks_for_a_pause_of_jobs_alone(tmp_path: Path) -> N
     answers = iter([True, False])
 
     def is_paused() -> bool:
-        for answer in answers:
-            return answer
-        raise StoreUnavailableError("away")
+        if (answer := next(answers, None)) is None:
+            raise StoreUnavailableError("away")
+        return answer
 
     broker._is_paused = is_paused
     assert not broker._is_held("cutout-jobs-dead-api")
